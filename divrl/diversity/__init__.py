@@ -1,0 +1,1 @@
+"""What is new in a text, given its group; and what is paid for it."""
