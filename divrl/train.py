@@ -1,0 +1,324 @@
+"""One run, from a checked recipe to a trained model: the wiring, in the order in which things happen."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from divrl.check import Checked
+from divrl.checkpoint import last_complete, step_of
+from divrl.data.domains import load_rows, train_dataset
+from divrl.errors import CheckpointError, EnvironmentFault, Problem, RecipeError
+from divrl.monitors.sinks import JsonlSink, Sink, Sinks, WandbSink, read_rows, rewind, wandb_mode
+from divrl.monitors.terminal import TerminalSink
+from divrl.recipe import Recipe
+from divrl.rollout import process
+from divrl.types import Domain, Row, Split
+
+if TYPE_CHECKING:
+    from trl import GRPOConfig
+
+    from divrl.evaluation.sampling import Sampling
+    from divrl.monitors.callback import MonitorCallback
+    from divrl.trainers.grpo import DivGRPOTrainer
+
+MAY_CHANGE = ("output", "wandb")  # keys of a recipe that a resumed run may change
+PACKAGES = ("divrl", "trl", "transformers", "torch", "accelerate", "datasets", "peft")
+
+
+def train(checked: Checked, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Trains what a checked recipe says and returns the run's folder.
+
+    Args:
+        resume: continue from the last whole checkpoint, or from the start if there is none.
+        overwrite: remove an earlier run of the same name first.
+
+    Raises:
+        RecipeError: the folder holds a run and neither option was given.
+        CheckpointError: the recipe differs from the interrupted run's.
+        EnvironmentFault: another process is training in this folder.
+    """
+    recipe = checked.bound.recipe
+    folder = recipe.folder()
+    with _locked(folder):
+        kept = _prepare(folder, recipe, resume=resume, overwrite=overwrite)
+        if kept and kept[-1]["event"] == "end":
+            Console(stderr=True).print(f"{folder} is finished; nothing to resume", highlight=False)
+            return folder
+        _train(checked, folder, resume=resume)
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder (held by the first process of each machine)."""
+    from filelock import FileLock, Timeout
+
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise EnvironmentFault(f"{folder}: another process is training in this folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _prepare(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> list[dict[str, Any]]:
+    """Decides between a new run and an interrupted one, and returns the rows that an earlier run recorded."""
+    record, written = folder / "recipe.json", recipe.model_dump(mode="json")
+    if process()[0] != 0:
+        return read_rows(folder / "metrics.jsonl") if resume else []
+    if record.exists() and not resume:
+        if not overwrite and (folder / "metrics.jsonl").exists():
+            what = f"{folder} holds a run already"
+            raise RecipeError([Problem("name", what, "--resume to continue it, --overwrite to replace it, or another name=")])
+        for path in folder.iterdir():
+            if path.name != ".lock":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if record.exists():
+        before = json.loads(record.read_text())["recipe"]
+        changed = [key for key in {**before, **written} if before.get(key) != written.get(key) and key not in MAY_CHANGE]
+        if changed:
+            told = "; ".join(f"{key}: {before.get(key)} -> {written.get(key)}" for key in changed)
+            raise CheckpointError(f"{folder} was trained with another recipe ({told}); use another name=")
+    else:
+        machine = {"python": platform.python_version(), "system": platform.system(), "cpus": os.cpu_count()}
+        content = {"recipe": written, "versions": {name: version(name) for name in PACKAGES}, "machine": machine}
+        record.write_text(json.dumps(content, indent=2))
+    return read_rows(folder / "metrics.jsonl") if resume else []
+
+
+def _train(checked: Checked, folder: Path, *, resume: bool) -> None:
+    console = Console(stderr=True)
+    main = process()[0] == 0
+    quiet_libraries()
+    recipe, bound = checked.bound.recipe, checked.bound
+    checkpoints = folder / "checkpoints"
+    checkpoint = last_complete(checkpoints) if resume else None
+    record = folder / "metrics.jsonl"
+    kept = read_rows(record)
+    if main and resume:
+        kept = rewind(record, step_of(checkpoint) if checkpoint else -1)
+
+    model_path = bound.model(progress=_pretraining(console)) if bound.model_shows_progress else bound.model()
+    trainer, callback = _build(checked, model_path, checkpoints)
+    steps = _steps(checked, trainer.args)
+    if main:
+        callback.sinks = _sinks(recipe, folder, console, steps)
+    formats = [row for row in kept if row["event"] == "format"]
+    if callback.monitor:
+        callback.monitor.restore(formats)
+        for row in formats:
+            trainer.record_scores(row["step"], callback.monitor.scores(_with_nan(row)))
+    callback.measured = {row["step"] for row in formats}
+
+    evaluated = {row["step"] for row in kept if row["event"] == "evaluation"}
+    if recipe.evaluation and recipe.evaluation.before and 0 not in evaluated:
+        callback.write("evaluation", trainer.state, evaluate_model(trainer, checked, callback.monitor.known if callback.monitor else {}))
+    with _signals(callback):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if callback.stopped_by:
+        if callback.sinks:
+            callback.sinks.close()
+        raise SystemExit(128 + callback.stopped_by)
+    trainer.save_model(str(folder / "model"))
+    if main:
+        trainer.processing_class.save_pretrained(str(folder / "model"))
+    if recipe.evaluation and recipe.evaluation.after:
+        callback.write("evaluation", trainer.state, evaluate_model(trainer, checked, callback.monitor.known if callback.monitor else {}))
+    callback.write("end", trainer.state, {"tokens": int(trainer.state.num_input_tokens_seen)})
+    if callback.sinks:
+        callback.sinks.close()
+
+
+def quiet_libraries() -> None:
+    """Keeps progress bars and advice of the libraries out of divrl's own screen; warnings and errors still show."""
+    import warnings
+
+    import datasets
+    import transformers
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(trl|transformers|torch)\.")
+
+
+def _config(recipe: Recipe, checkpoints: Path) -> GRPOConfig:
+    """TRL's configuration: the recipe's trainer section, over defaults that fit the device."""
+    import torch
+    from trl import GRPOConfig
+
+    own: dict[str, Any] = {
+        "logging_steps": 1,
+        "save_strategy": "epoch",
+        "save_total_limit": 2,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+    }
+    cpu = recipe.trainer.get("use_cpu", False) or not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    if cpu:
+        # TRL's defaults are for GPUs: on a CPU bf16 is emulated, and recomputing activations costs a third of a step to
+        # save memory that a model which fits a CPU does not lack
+        own |= {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "dataloader_pin_memory": False}
+    fixed = {
+        "output_dir": str(checkpoints),
+        "run_name": recipe.name,
+        "seed": recipe.seed,
+        "report_to": "none",
+        "remove_unused_columns": False,
+    }
+    try:
+        return GRPOConfig(**(own | recipe.trainer | fixed))
+    except (ValueError, TypeError) as error:
+        raise RecipeError([Problem("trainer", str(error), "values that TRL's GRPOConfig accepts")]) from error
+
+
+def _build(checked: Checked, model_path: str, checkpoints: Path) -> tuple[DivGRPOTrainer, MonitorCallback]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, set_seed
+
+    from divrl.mix import RewardMix
+    from divrl.monitors.callback import MonitorCallback
+    from divrl.monitors.format import FormatMonitor
+    from divrl.trainers.grpo import TINY_PARAMETERS, DivGRPOTrainer, grouped_rollout
+
+    recipe, bound = checked.bound.recipe, checked.bound
+    args = _config(recipe, checkpoints)
+    set_seed(recipe.seed)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model_path, padding_side="left")
+        model = AutoModelForCausalLM.from_pretrained(
+            model_path, use_safetensors=True, dtype=torch.float32 if args.use_cpu else "auto"
+        )
+    except (OSError, ValueError) as error:
+        raise EnvironmentFault(f"model {model_path}: {str(error).splitlines()[0]}") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if args.use_cpu and model.num_parameters() < TINY_PARAMETERS / 20:
+        torch.set_num_threads(1)  # below a million parameters a second thread costs more than it computes
+    dataset, indices = train_dataset(checked.rows)
+    mix = RewardMix(bound.mix, args.num_generations, recipe.failures.budget, recipe.failures.window)
+    sampling = _sampling(args)
+    monitor = None
+    if spec := recipe.monitors.format:
+        rows = {domain.name: heldout_rows(domain, "validation", spec.prompts) for domain in bound.domains}
+        monitor = FormatMonitor(bound.domains, bound.mix, rows, spec.samples, spec.collapse_share, sampling)
+    every = recipe.monitors.format.every_steps if recipe.monitors.format else None
+    callback = MonitorCallback(None, monitor, every, set())
+    lora = None
+    if recipe.lora is not None:
+        from peft import LoraConfig
+
+        try:
+            lora = LoraConfig(task_type="CAUSAL_LM", **recipe.lora)
+        except TypeError as error:
+            raise RecipeError([Problem("lora", str(error), "arguments of peft's LoraConfig")]) from error
+    grouped = recipe.rollout == "grouped" or (
+        recipe.rollout == "auto" and args.use_cpu and model.num_parameters() < TINY_PARAMETERS and _plain_sampling(args)
+    )
+    rollout = grouped_rollout(args.max_completion_length, args.temperature, args.top_p, args.top_k) if grouped else None
+    trainer = DivGRPOTrainer(
+        mix=mix, weights=bound.weights, rows_by_domain=indices, model=model, processing_class=tokenizer, args=args,
+        train_dataset=dataset, callbacks=[callback], peft_config=lora, rollout_func=rollout,
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    callback.trainer = trainer
+    return trainer, callback
+
+
+def heldout_rows(domain: Domain, split: Split, limit: int) -> list[Row]:
+    """Held-out rows of a domain, no prompt twice."""
+    rows = load_rows(domain, split, limit)
+    return list({json.dumps(row["prompt"]): row for row in rows}.values())
+
+
+def _plain_sampling(args: GRPOConfig) -> bool:
+    """Whether the recipe samples in a way that the grouped sampler knows."""
+    return (
+        not args.use_vllm and not args.use_transformers_continuous_batching and args.min_p is None
+        and args.repetition_penalty == 1.0 and not args.generation_kwargs and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
+        and os.environ.get("ACCELERATE_USE_FSDP") != "true"
+    )  # fmt: skip
+
+
+def _sampling(args: GRPOConfig) -> Sampling:
+    from divrl.evaluation.sampling import Sampling
+
+    return Sampling(args.max_completion_length, args.temperature, args.top_p, args.top_k, seed=0)
+
+
+def _steps(checked: Checked, args: GRPOConfig) -> int:
+    if args.max_steps > 0:
+        return int(args.max_steps)
+    total = sum(map(len, checked.rows.values()))
+    return int(checked.batch.steps_per_epoch(total) * args.num_train_epochs)
+
+
+def _sinks(recipe: Recipe, folder: Path, console: Console, steps: int) -> Sinks:
+    sinks: list[Sink] = [JsonlSink(folder / "metrics.jsonl")]
+    mode = wandb_mode(recipe.wandb.mode)
+    if mode != "disabled":
+        sinks.append(WandbSink(folder, recipe.name, recipe.wandb.project, mode, recipe.model_dump(mode="json")))
+    kinds = {name: spec.kind for name, spec in recipe.domains.items()}
+    sinks.append(TerminalSink(console, recipe.name, steps, kinds))
+    return Sinks(sinks)
+
+
+def evaluate_model(trainer: DivGRPOTrainer, checked: Checked, known: dict[str, list[str]]) -> dict[str, Any]:
+    """The recipe's evaluation of the trainer's current weights, on the test split."""
+    from divrl.evaluation.evaluate import evaluate
+
+    spec = checked.bound.recipe.evaluation
+    assert spec is not None
+    rows = {domain.name: heldout_rows(domain, "test", spec.prompts) for domain in checked.bound.domains}
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return evaluate(model, trainer.processing_class, checked.bound, rows, spec.samples, spec.k, _sampling(trainer.args), known)
+
+
+def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: float("nan") if value is None else value for key, value in row.items()}
+
+
+def _pretraining(console: Console) -> Any:
+    def show(step: int, steps: int, loss: float) -> None:
+        if step % max(1, steps // 5) == 0:
+            console.print(f"building the base model: step {step}/{steps}, loss {loss:.2f}", highlight=False)
+
+    return show
+
+
+@contextmanager
+def _signals(callback: MonitorCallback) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGUSR1 end the run after the current step, with a checkpoint."""
+
+    def stop(number: int, frame: Any) -> None:
+        if callback.stopped_by:
+            sys.exit(128 + number)  # asked twice: at once
+        callback.stopped_by = number
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
