@@ -14,7 +14,9 @@ from divrl.recipe import Bonus, DomainSpec, Recipe, Term, Use
 from divrl.resolve import Function, bind_options, importable, named_parameters, nearest, resolve, takes_any_keyword
 from divrl.types import Domain, Row, Scores, Split
 
-FROM_TRAINER = frozenset({"prompts", "completions", "completion_ids", "trainer_state", "log_metric", "log_extra", "environments"})
+FROM_TRAINER = frozenset(
+    {"prompts", "completions", "completion_ids", "trainer_state", "log_metric", "log_extra", "environments"}
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ def _term(where: str, name: str, term: Term, problems: list[Problem]) -> BoundTe
     if function is None:
         return None
     parameters = named_parameters(function)
-    missing = [needed for needed in ("prompts", "completions") if needed not in parameters and not takes_any_keyword(function)]
+    missing = [
+        needed for needed in ("prompts", "completions") if needed not in parameters and not takes_any_keyword(function)
+    ]
     if missing:
         expected = "TRL's signature f(prompts, completions, **columns)"
         problems.append(Problem(here, f"{term.use} takes no {' and no '.join(missing)}", expected))
@@ -80,7 +84,11 @@ def _term(where: str, name: str, term: Term, problems: list[Problem]) -> BoundTe
         known = [n for n in parameters if n not in FROM_TRAINER]
         bad = mistake.where.rpartition(".")[2]
         unknown = mistake.what == "no such option"
-        problems.append(Problem(mistake.where, mistake.what, f"one of {', '.join(known)}", nearest(bad, known)) if unknown and known else mistake)
+        problems.append(
+            Problem(mistake.where, mistake.what, f"one of {', '.join(known)}", nearest(bad, known))
+            if unknown and known
+            else mistake
+        )
     taken = None if takes_any_keyword(function) else frozenset(parameters)
     return BoundTerm(name, function, options, term.weight, taken)
 
@@ -89,7 +97,9 @@ def _bonus(where: str, spec: Bonus, fingerprint: Function | None, problems: list
     injected = {"fingerprint": fingerprint} if fingerprint else {}
     metric = _bound(spec.metric, "metric", f"{where}.bonus.metric", problems, ("texts",), injected)
     if spec.combine == "rank" and isinstance(spec.weight, float | int) and not 0 <= spec.weight <= 1:
-        problems.append(Problem(f"{where}.bonus.weight", f"{spec.weight!r} does not fit combine: rank", "a weight in [0, 1]"))
+        problems.append(
+            Problem(f"{where}.bonus.weight", f"{spec.weight!r} does not fit combine: rank", "a weight in [0, 1]")
+        )
     if metric is None:
         return None
     return BoundBonus(spec.metric.use, metric, spec.weight, spec.gate, spec.combine, spec.floor)
@@ -121,11 +131,20 @@ def bind(recipe: Recipe, folder: Path) -> tuple[BoundRecipe | None, list[Problem
             mix.append(MixDomain(name, tuple(whole), bonus, spec.on_failure))
     model = _bound(recipe.model, "model", "model", problems, ("progress",), injected)
     kinds = {name: spec.kind for name, spec in recipe.domains.items()}
-    curriculum = _bound(recipe.curriculum, "curriculum", "curriculum", problems, ("progress", "scores"), {"kinds": kinds})
+    curriculum = _bound(
+        recipe.curriculum, "curriculum", "curriculum", problems, ("progress", "scores"), {"kinds": kinds}
+    )
     named = recipe.curriculum.options.get("weights", {})
     for name in named if isinstance(named, dict) else ():
         if name not in recipe.domains:
-            problems.append(Problem(f"curriculum.weights.{name}", "no such domain", f"one of {', '.join(recipe.domains)}", nearest(name, recipe.domains)))
+            problems.append(
+                Problem(
+                    f"curriculum.weights.{name}",
+                    "no such domain",
+                    f"one of {', '.join(recipe.domains)}",
+                    nearest(name, recipe.domains),
+                )
+            )
     if problems or model is None or curriculum is None:
         return None, problems
     if recipe.model.use == "lab":

@@ -19,7 +19,12 @@ from divrl.resolve import named_parameters, takes_any_keyword
 from divrl.trainer_fields import Batch, batch_of, field_problems
 from divrl.types import Domain, Row
 
-PLACEHOLDERS: dict[str, Any] = {"name": "unnamed", "kind": "structured", "model": "placeholder", "data": {"use": "lab_lines"}}
+PLACEHOLDERS: dict[str, Any] = {
+    "name": "unnamed",
+    "kind": "structured",
+    "model": "placeholder",
+    "data": {"use": "lab_lines"},
+}
 GOLD_COLUMNS = ("gold", "solution", "answer")
 
 
@@ -71,7 +76,9 @@ def check_recipe(path: str | Path, overrides: list[str] | None = None, *, score_
     problems = _columns(checked)
     if sum(map(len, rows.values())) < batch.prompts_per_batch:
         total = sum(map(len, rows.values()))
-        problems.append(Problem("domains", f"{total} training prompts do not fill one batch", f"at least {batch.prompts_per_batch}"))
+        problems.append(
+            Problem("domains", f"{total} training prompts do not fill one batch", f"at least {batch.prompts_per_batch}")
+        )
     if not problems and score_gold:
         problems = _gold(checked)
     if problems:
@@ -90,9 +97,19 @@ def load_all(domains: Iterable[Domain]) -> dict[str, list[Row]]:
         try:
             rows[domain.name] = load_rows(domain, "train")
         except DataError as error:
-            problems += [Problem(f"domains.{domain.name}: {p.where}" if not p.where.startswith("domains") else p.where, p.what, p.expected, p.nearest) for p in error.problems]
+            problems += [
+                Problem(
+                    f"domains.{domain.name}: {p.where}" if not p.where.startswith("domains") else p.where,
+                    p.what,
+                    p.expected,
+                    p.nearest,
+                )
+                for p in error.problems
+            ]
     if not problems and len({kind for part in rows.values() for kind in conversational(part)}) > 1:
-        problems.append(Problem("domains", "some prompts are plain text and some are messages", "one kind in all domains"))
+        problems.append(
+            Problem("domains", "some prompts are plain text and some are messages", "one kind in all domains")
+        )
     if problems:
         raise DataError(problems)
     return rows
@@ -149,9 +166,22 @@ def _columns(checked: Checked) -> list[Problem]:
                 for name in term.options if name in columns
             ]  # fmt: skip
             for name, parameter in named_parameters(term.function).items():
-                given = name in term.options or name in ("prompts", "completions", "completion_ids", "trainer_state", "log_metric", "log_extra")
+                given = name in term.options or name in (
+                    "prompts",
+                    "completions",
+                    "completion_ids",
+                    "trainer_state",
+                    "log_metric",
+                    "log_extra",
+                )
                 if parameter.default is parameter.empty and not given and name not in columns:
-                    problems.append(Problem(where, f"the reward reads the column {name!r}, which the rows lack", f"one of {', '.join(sorted(columns)) or 'no columns'}"))
+                    problems.append(
+                        Problem(
+                            where,
+                            f"the reward reads the column {name!r}, which the rows lack",
+                            f"one of {', '.join(sorted(columns)) or 'no columns'}",
+                        )
+                    )
                 read.add(name)
             if takes_any_keyword(term.function) and len(named_parameters(term.function)) <= 2:
                 read |= columns  # it may look into its **columns
@@ -170,7 +200,13 @@ def _gold(checked: Checked) -> list[Problem]:
         spec = checked.bound.recipe.domains[domain.name]
         for i, row in enumerate(score_gold(domain, rows, answers)):
             if row.failures:
-                problems.append(Problem(f"domains.{domain.name}.terms", row.error or "a reward failed", "a number or None for a real row"))
+                problems.append(
+                    Problem(
+                        f"domains.{domain.name}.terms",
+                        row.error or "a reward failed",
+                        "a number or None for a real row",
+                    )
+                )
                 continue
             for term, score in zip(domain.terms, row.scores, strict=True):
                 own = "." in spec.terms[term.name].use
@@ -180,7 +216,13 @@ def _gold(checked: Checked) -> list[Problem]:
                 checked.gold.append(GoldScore(domain.name, term.name, score, answers[i]))
                 if wanted is not None and (score is None or abs(score - wanted) > 1e-6):
                     what = f"the gold answer {answers[i]!r:.60} of row {i} earns {score}"
-                    problems.append(Problem(f"domains.{domain.name}.terms.{term.name}", what, f"{wanted:g} (set gold: to change or null to skip)"))
+                    problems.append(
+                        Problem(
+                            f"domains.{domain.name}.terms.{term.name}",
+                            what,
+                            f"{wanted:g} (set gold: to change or null to skip)",
+                        )
+                    )
     return problems
 
 
@@ -188,7 +230,10 @@ def score_gold(domain: MixDomain, rows: list[Row], answers: list[str]) -> list[A
     """Runs the domain's rewards on given completions of given rows."""
     prompts: list[Any] = [row["prompt"] for row in rows]
     completions: list[Any] = [
-        [{"role": "assistant", "content": a}] if isinstance(p, list) else a for p, a in zip(prompts, answers, strict=True)
+        [{"role": "assistant", "content": a}] if isinstance(p, list) else a
+        for p, a in zip(prompts, answers, strict=True)
     ]
-    columns = {key: [row.get(key) for row in rows] for key in dict.fromkeys(k for row in rows for k in row) if key != "prompt"}
+    columns = {
+        key: [row.get(key) for row in rows] for key in dict.fromkeys(k for row in rows for k in row) if key != "prompt"
+    }
     return score_terms(domain, prompts, completions, columns)

@@ -37,7 +37,7 @@ def save_rank_state(folder: str | Path, step: int, accelerator: Accelerator, sta
 
 
 def load_rank_state(checkpoint: str | Path, accelerator: Accelerator) -> dict[str, Any]:
-    """This process's state from a checkpoint.
+    """The state of this process from a checkpoint.
 
     Raises:
         CheckpointError: it is missing, or was written by another number of processes.

@@ -22,7 +22,9 @@ app = typer.Typer(
 )  # fmt: skip
 
 RecipeArgument = Annotated[str, typer.Argument(help="a recipe (YAML)")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="e.g. seed=1 trainer.learning_rate=1e-4")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="e.g. seed=1 trainer.learning_rate=1e-4")
+]
 
 
 @app.command()
@@ -45,7 +47,9 @@ def train(
 
     folder = run(checked, resume=resume, overwrite=overwrite)
     if os.environ.get("RANK", "0") == "0":
-        Console(stderr=True).print(f"[bold]{escape(str(folder))}[/bold] (divrl report {escape(str(folder))})", highlight=False)
+        Console(stderr=True).print(
+            f"[bold]{escape(str(folder))}[/bold] (divrl report {escape(str(folder))})", highlight=False
+        )
 
 
 @app.command()
@@ -58,7 +62,9 @@ def check(recipe: RecipeArgument, overrides: Overrides = None) -> None:
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="a model folder (runs/NAME/model), a run folder, or `base` for the recipe's own")],
+    model: Annotated[
+        str, typer.Argument(help="a model folder (runs/NAME/model), a run folder, or `base` for the recipe's own")
+    ],
     recipe: Annotated[str, typer.Option("--recipe", help="whose domains, rewards and sampling to use")],
     overrides: Overrides = None,
     split: Annotated[str, typer.Option(help="train, validation or test")] = "test",
@@ -80,7 +86,9 @@ def evaluate(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="one or more run folders, compared side by side")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="folder to write to; default: the first run's")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="folder to write to; default: the first run's")
+    ] = None,
 ) -> None:
     """Write one self-contained HTML page and PNGs: formats per epoch, accuracy against diversity, pass@k before and after."""
     from divrl.report.page import write_report
@@ -89,7 +97,14 @@ def report(
     Console().print(f"[bold]{escape(str(page))}[/bold]", highlight=False)
 
 
-GROUPS = {"rewards": "reward", "metrics": "metric", "curricula": "curriculum", "data": "data", "fingerprints": "fingerprint", "models": "model"}
+GROUPS = {
+    "rewards": "reward",
+    "metrics": "metric",
+    "curricula": "curriculum",
+    "data": "data",
+    "fingerprints": "fingerprint",
+    "models": "model",
+}
 
 
 @app.command(name="list")
@@ -99,10 +114,21 @@ def list_(what: Annotated[str | None, typer.Argument(help=", ".join([*GROUPS, "r
     from divrl.resolve import nearest
 
     if what is not None and what not in (*GROUPS, "recipes"):
-        raise RecipeError([Problem(what, "nothing of that name to list", f"one of {', '.join([*GROUPS, 'recipes'])}", nearest(what, [*GROUPS, "recipes"]))])
+        raise RecipeError(
+            [
+                Problem(
+                    what,
+                    "nothing of that name to list",
+                    f"one of {', '.join([*GROUPS, 'recipes'])}",
+                    nearest(what, [*GROUPS, "recipes"]),
+                )
+            ]
+        )
     console = Console()
     for group in GROUPS if what is None else [what]:
-        table = Table(title=group, title_justify="left", box=None, show_header=False, title_style="bold", pad_edge=False)
+        table = Table(
+            title=group, title_justify="left", box=None, show_header=False, title_style="bold", pad_edge=False
+        )
         rows = recipes() if group == "recipes" else listed(GROUPS[group])
         table.add_column(style="cyan", no_wrap=True)
         table.add_column(overflow="fold")
@@ -117,7 +143,10 @@ def _show_plan(checked) -> None:  # type: ignore[no-untyped-def]
 
     assert isinstance(checked, Checked)
     recipe, console = checked.bound.recipe, Console()
-    console.print(f"[bold]{escape(recipe.name)}[/bold]: {recipe.algorithm} from {escape(recipe.model.use)}, into {escape(str(recipe.folder()))}", highlight=False)
+    console.print(
+        f"[bold]{escape(recipe.name)}[/bold]: {recipe.algorithm} from {escape(recipe.model.use)}, into {escape(str(recipe.folder()))}",
+        highlight=False,
+    )
     total = sum(map(len, checked.rows.values()))
     steps = checked.batch.steps_per_epoch(total)
     console.print(f"{checked.batch}; {total} prompts = {steps} steps an epoch", highlight=False)
@@ -127,13 +156,21 @@ def _show_plan(checked) -> None:  # type: ignore[no-untyped-def]
     for domain in checked.bound.mix:
         spec = recipe.domains[domain.name]
         bonus = spec.bonus
-        paid = f"{bonus.metric.use}, {bonus.combine}, weight {_weight(bonus.weight)}, gate {bonus.gate}" if bonus else "-"
+        paid = (
+            f"{bonus.metric.use}, {bonus.combine}, weight {_weight(bonus.weight)}, gate {bonus.gate}" if bonus else "-"
+        )
         terms = ", ".join(f"{_weight(t.weight)} x {t.name}" for t in domain.terms)
-        gold = ", ".join(f"{g.term} {g.score:g}" for g in checked.gold if g.domain == domain.name and g.score is not None)
+        gold = ", ".join(
+            f"{g.term} {g.score:g}" for g in checked.gold if g.domain == domain.name and g.score is not None
+        )
         table.add_row(domain.name, spec.kind, str(len(checked.rows[domain.name])), terms, paid, gold or "-")
     console.print(table)
     for name, columns in checked.unused.items():
-        console.print(f"note: no reward of {name} reads the column{'s' * (len(columns) > 1)} {', '.join(columns)}", style="yellow", highlight=False)
+        console.print(
+            f"note: no reward of {name} reads the column{'s' * (len(columns) > 1)} {', '.join(columns)}",
+            style="yellow",
+            highlight=False,
+        )
 
 
 def _weight(weight) -> str:  # type: ignore[no-untyped-def]
@@ -149,7 +186,19 @@ def _show_evaluation(numbers: dict[str, float]) -> None:
     for name in dict.fromkeys(key.split("/", 2)[2] for key in numbers):
         values = [numbers.get(f"evaluation/{domain}/{name}") for domain in domains]
         if not all(isinstance(v, str) or v is None for v in values):
-            table.add_row(escape(name), *("" if v is None else f"{v:,}" if isinstance(v, int) else f"{v:.3f}" if isinstance(v, float) else escape(str(v)) for v in values))
+            table.add_row(
+                escape(name),
+                *(
+                    ""
+                    if v is None
+                    else f"{v:,}"
+                    if isinstance(v, int)
+                    else f"{v:.3f}"
+                    if isinstance(v, float)
+                    else escape(str(v))
+                    for v in values
+                ),
+            )
     Console().print(table)
 
 

@@ -6,7 +6,8 @@ models that fit a CPU both cost more than the sampling itself. The greedy output
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 COMPACT_BELOW = 0.8  # drop finished rows when fewer than this share is still growing
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, prompts: list[str | list[dict[str, str]]]) -> list[list[int]]:
+def encode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Any]) -> list[list[int]]:
     """Token ids of plain or conversational prompts, as TRL's trainer encodes them."""
+    ids: Any
     if prompts and isinstance(prompts[0], list):
-        rendered = tokenizer.apply_chat_template(prompts, add_generation_prompt=True, tokenize=True, return_dict=True)
-        return list(rendered["input_ids"])
-    return list(tokenizer(prompts)["input_ids"])
+        messages: Any = prompts
+        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+    else:
+        ids = tokenizer(prompts)["input_ids"]
+    return [list(row) for row in ids]
 
 
 def sample(

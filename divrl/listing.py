@@ -26,7 +26,9 @@ def listed(group: str) -> list[tuple[str, str]]:
             if parameter.default is parameter.empty:
                 options.append(f"{key} (column)" if group == "reward" else key)
             else:
-                options.append(key if parameter.default is None or callable(parameter.default) else f"{key}={parameter.default}")
+                options.append(
+                    key if parameter.default is None or callable(parameter.default) else f"{key}={parameter.default}"
+                )
         told = f"  [{', '.join(options)}]" if options else ""
         rows.append((name, first_sentence(function) + told))
     return rows

@@ -132,9 +132,9 @@ def _call(
     for i, value in enumerate(values):
         if value is None:
             scores.append(None)
-        elif isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
-            scores.append(float(value))
-        elif isinstance(value, bool):
+        elif (isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)) or isinstance(
+            value, bool
+        ):
             scores.append(float(value))
         else:
             scores.append(None)

@@ -62,7 +62,9 @@ def lab(
     return str(ensure_base(settings, progress))
 
 
-def lab_settings(preset: str = "default", formats: dict[str, dict[str, Any]] | None = None, **options: Any) -> WorldSettings:
+def lab_settings(
+    preset: str = "default", formats: dict[str, dict[str, Any]] | None = None, **options: Any
+) -> WorldSettings:
     """The world settings that `lab` trains with these options."""
     from divrl.lab.formats import FORMATS
     from divrl.lab.problems import PHRASES
@@ -72,16 +74,34 @@ def lab_settings(preset: str = "default", formats: dict[str, dict[str, Any]] | N
     problems = []
     for name, changes in (formats or {}).items():
         if name not in FORMATS:
-            problems.append(Problem(f"model.formats.{name}", "no such format", f"one of {', '.join(FORMATS)}", nearest(name, FORMATS)))
+            problems.append(
+                Problem(
+                    f"model.formats.{name}", "no such format", f"one of {', '.join(FORMATS)}", nearest(name, FORMATS)
+                )
+            )
             continue
         content["formats"][name] |= changes
         blind = content["formats"][name].get("blind")
         if blind is not None and blind not in PHRASES:
-            problems.append(Problem(f"model.formats.{name}.blind", f"{blind!r} is no phrase", f"one of {', '.join(PHRASES)}", nearest(str(blind), PHRASES)))
+            problems.append(
+                Problem(
+                    f"model.formats.{name}.blind",
+                    f"{blind!r} is no phrase",
+                    f"one of {', '.join(PHRASES)}",
+                    nearest(str(blind), PHRASES),
+                )
+            )
     try:
         settings = WorldSettings.model_validate(content)
     except ValidationError as error:
-        problems += [Problem(".".join(["model", *map(str, e["loc"])]), f"{e['input']!r} does not fit", e["msg"].removeprefix("Input should be ")) for e in error.errors()]
+        problems += [
+            Problem(
+                ".".join(["model", *map(str, e["loc"])]),
+                f"{e['input']!r} does not fit",
+                e["msg"].removeprefix("Input should be "),
+            )
+            for e in error.errors()
+        ]
     if not problems and sum(spec.share for spec in settings.formats.values()) <= 0:
         problems.append(Problem("model.formats", "every share is 0", "a share > 0"))
     if problems:
@@ -121,7 +141,7 @@ def gguf_package(package: str, file: str | None = None, progress: Progress = sil
             progress(0, 1, float("nan"))
             aside = folder.with_suffix(".partial")
             shutil.rmtree(aside, ignore_errors=True)
-            model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+            model: Any = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
             model.config.quantization_config = None  # the weights are plain floats from here on
             del model.config.quantization_config
             model.hf_quantizer = None

@@ -179,7 +179,7 @@ _Loader.add_implicit_resolver(
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     for key in keys:
         if keys.count(key) > 1:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
@@ -220,7 +220,11 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        if isinstance(value, dict) and isinstance(below, dict) and value.get("use", below.get("use")) == below.get("use"):
+        if (
+            isinstance(value, dict)
+            and isinstance(below, dict)
+            and value.get("use", below.get("use")) == below.get("use")
+        ):
             merged[key] = merge(below, value)
         else:
             merged[key] = value

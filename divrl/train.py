@@ -18,13 +18,14 @@ from rich.console import Console
 
 from divrl.check import Checked
 from divrl.checkpoint import last_complete, step_of
-from divrl.data.domains import load_rows, train_dataset
+from divrl.data.domains import heldout_rows, train_dataset
 from divrl.errors import CheckpointError, EnvironmentFault, Problem, RecipeError
+from divrl.loading import load_model, quiet_libraries
 from divrl.monitors.sinks import JsonlSink, Sink, Sinks, WandbSink, read_rows, rewind, wandb_mode
 from divrl.monitors.terminal import TerminalSink
 from divrl.recipe import Recipe
 from divrl.rollout import process
-from divrl.types import Domain, Row, Split
+from divrl.types import Row
 
 if TYPE_CHECKING:
     from trl import GRPOConfig
@@ -88,13 +89,17 @@ def _prepare(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> 
     if record.exists() and not resume:
         if not overwrite and (folder / "metrics.jsonl").exists():
             what = f"{folder} holds a run already"
-            raise RecipeError([Problem("name", what, "--resume to continue it, --overwrite to replace it, or another name=")])
+            raise RecipeError(
+                [Problem("name", what, "--resume to continue it, --overwrite to replace it, or another name=")]
+            )
         for path in folder.iterdir():
             if path.name != ".lock":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     if record.exists():
         before = json.loads(record.read_text())["recipe"]
-        changed = [key for key in {**before, **written} if before.get(key) != written.get(key) and key not in MAY_CHANGE]
+        changed = [
+            key for key in {**before, **written} if before.get(key) != written.get(key) and key not in MAY_CHANGE
+        ]
         if changed:
             told = "; ".join(f"{key}: {before.get(key)} -> {written.get(key)}" for key in changed)
             raise CheckpointError(f"{folder} was trained with another recipe ({told}); use another name=")
@@ -117,8 +122,9 @@ def _train(checked: Checked, folder: Path, *, resume: bool) -> None:
     if main and resume:
         kept = rewind(record, step_of(checkpoint) if checkpoint else -1)
 
+    heldout = _heldout(checked)  # before any model is loaded: it can be wrong
     model_path = bound.model(progress=_pretraining(console)) if bound.model_shows_progress else bound.model()
-    trainer, callback = _build(checked, model_path, checkpoints)
+    trainer, callback = _build(checked, heldout, model_path, checkpoints)
     steps = _steps(checked, trainer.args)
     if main:
         callback.sinks = _sinks(recipe, folder, console, steps)
@@ -131,7 +137,7 @@ def _train(checked: Checked, folder: Path, *, resume: bool) -> None:
 
     evaluated = {row["step"] for row in kept if row["event"] == "evaluation"}
     if recipe.evaluation and recipe.evaluation.before and 0 not in evaluated:
-        callback.write("evaluation", trainer.state, evaluate_model(trainer, checked, callback.monitor.known if callback.monitor else {}))
+        callback.write("evaluation", trainer.state, _evaluated(trainer, checked, heldout["test"], callback))
     with _signals(callback):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if callback.stopped_by:
@@ -142,25 +148,10 @@ def _train(checked: Checked, folder: Path, *, resume: bool) -> None:
     if main:
         trainer.processing_class.save_pretrained(str(folder / "model"))
     if recipe.evaluation and recipe.evaluation.after:
-        callback.write("evaluation", trainer.state, evaluate_model(trainer, checked, callback.monitor.known if callback.monitor else {}))
+        callback.write("evaluation", trainer.state, _evaluated(trainer, checked, heldout["test"], callback))
     callback.write("end", trainer.state, {"tokens": int(trainer.state.num_input_tokens_seen)})
     if callback.sinks:
         callback.sinks.close()
-
-
-def quiet_libraries() -> None:
-    """Keeps progress bars and advice of the libraries out of divrl's own screen; warnings and errors still show."""
-    import warnings
-
-    import datasets
-    import transformers
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    datasets.disable_progress_bars()
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(trl|transformers|torch)\.")
 
 
 def _config(recipe: Recipe, checkpoints: Path) -> GRPOConfig:
@@ -193,9 +184,25 @@ def _config(recipe: Recipe, checkpoints: Path) -> GRPOConfig:
         raise RecipeError([Problem("trainer", str(error), "values that TRL's GRPOConfig accepts")]) from error
 
 
-def _build(checked: Checked, model_path: str, checkpoints: Path) -> tuple[DivGRPOTrainer, MonitorCallback]:
+Heldout = dict[str, dict[str, list[Row]]]
+
+
+def _heldout(checked: Checked) -> Heldout:
+    """The rows that monitors (validation) and evaluation (test) look at, by split and domain."""
+    recipe, domains = checked.bound.recipe, checked.bound.domains
+    found: Heldout = {}
+    if spec := recipe.monitors.format:
+        found["validation"] = {domain.name: heldout_rows(domain, "validation", spec.prompts) for domain in domains}
+    if evaluation := recipe.evaluation:
+        found["test"] = {domain.name: heldout_rows(domain, "test", evaluation.prompts) for domain in domains}
+    return found
+
+
+def _build(
+    checked: Checked, heldout: Heldout, model_path: str, checkpoints: Path
+) -> tuple[DivGRPOTrainer, MonitorCallback]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, set_seed
+    from transformers import PrinterCallback, set_seed
 
     from divrl.mix import RewardMix
     from divrl.monitors.callback import MonitorCallback
@@ -205,15 +212,7 @@ def _build(checked: Checked, model_path: str, checkpoints: Path) -> tuple[DivGRP
     recipe, bound = checked.bound.recipe, checked.bound
     args = _config(recipe, checkpoints)
     set_seed(recipe.seed)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model_path, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(
-            model_path, use_safetensors=True, dtype=torch.float32 if args.use_cpu else "auto"
-        )
-    except (OSError, ValueError) as error:
-        raise EnvironmentFault(f"model {model_path}: {str(error).splitlines()[0]}") from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    model, tokenizer = load_model(model_path, torch.float32 if args.use_cpu else "auto")
     if args.use_cpu and model.num_parameters() < TINY_PARAMETERS / 20:
         torch.set_num_threads(1)  # below a million parameters a second thread costs more than it computes
     dataset, indices = train_dataset(checked.rows)
@@ -221,8 +220,9 @@ def _build(checked: Checked, model_path: str, checkpoints: Path) -> tuple[DivGRP
     sampling = _sampling(args)
     monitor = None
     if spec := recipe.monitors.format:
-        rows = {domain.name: heldout_rows(domain, "validation", spec.prompts) for domain in bound.domains}
-        monitor = FormatMonitor(bound.domains, bound.mix, rows, spec.samples, spec.collapse_share, sampling)
+        monitor = FormatMonitor(
+            bound.domains, bound.mix, heldout["validation"], spec.samples, spec.collapse_share, sampling
+        )
     every = recipe.monitors.format.every_steps if recipe.monitors.format else None
     callback = MonitorCallback(None, monitor, every, set())
     lora = None
@@ -244,12 +244,6 @@ def _build(checked: Checked, model_path: str, checkpoints: Path) -> tuple[DivGRP
     trainer.remove_callback(PrinterCallback)
     callback.trainer = trainer
     return trainer, callback
-
-
-def heldout_rows(domain: Domain, split: Split, limit: int) -> list[Row]:
-    """Held-out rows of a domain, no prompt twice."""
-    rows = load_rows(domain, split, limit)
-    return list({json.dumps(row["prompt"]): row for row in rows}.values())
 
 
 def _plain_sampling(args: GRPOConfig) -> bool:
@@ -284,15 +278,18 @@ def _sinks(recipe: Recipe, folder: Path, console: Console, steps: int) -> Sinks:
     return Sinks(sinks)
 
 
-def evaluate_model(trainer: DivGRPOTrainer, checked: Checked, known: dict[str, list[str]]) -> dict[str, Any]:
-    """The recipe's evaluation of the trainer's current weights, on the test split."""
+def _evaluated(
+    trainer: DivGRPOTrainer, checked: Checked, rows: dict[str, list[Row]], callback: MonitorCallback
+) -> dict[str, Any]:
+    """The recipe's evaluation of the trainer's current weights."""
     from divrl.evaluation.evaluate import evaluate
 
     spec = checked.bound.recipe.evaluation
     assert spec is not None
-    rows = {domain.name: heldout_rows(domain, "test", spec.prompts) for domain in checked.bound.domains}
     model = trainer.accelerator.unwrap_model(trainer.model)
-    return evaluate(model, trainer.processing_class, checked.bound, rows, spec.samples, spec.k, _sampling(trainer.args), known)
+    known = callback.monitor.known if callback.monitor else {}
+    sampling = _sampling(trainer.args)
+    return evaluate(model, trainer.processing_class, checked.bound, rows, spec.samples, spec.k, sampling, known)
 
 
 def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
@@ -302,7 +299,8 @@ def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
 def _pretraining(console: Console) -> Any:
     def show(step: int, steps: int, loss: float) -> None:
         if step % max(1, steps // 5) == 0:
-            console.print(f"building the base model: step {step}/{steps}, loss {loss:.2f}", highlight=False)
+            known = f": step {step}/{steps}, loss {loss:.2f}" if loss == loss else ""
+            console.print(f"building the base model{known}", highlight=False)
 
     return show
 

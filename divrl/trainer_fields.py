@@ -89,7 +89,9 @@ def field_problems(trainer: dict[str, Any]) -> list[Problem]:
         if name in MANAGED:
             problems.append(Problem(where, "is set by divrl", f"{MANAGED[name]} in its place"))
         elif name not in fields:
-            problems.append(Problem(where, "GRPOConfig has no such field", "a field of TRL's GRPOConfig", nearest(name, fields)))
+            problems.append(
+                Problem(where, "GRPOConfig has no such field", "a field of TRL's GRPOConfig", nearest(name, fields))
+            )
         elif fields[name].annotation is not None and (mistake := type_mistake(value, fields[name].annotation)):
             problems.append(Problem(where, f"{value!r} does not fit", mistake))
     return problems
@@ -153,20 +155,32 @@ def batch_of(trainer: dict[str, Any]) -> tuple[Batch | None, list[Problem]]:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     asked, steps = trainer.get("generation_batch_size"), trainer.get("steps_per_generation")
     if asked is not None and steps is not None:
-        return None, [Problem("trainer", "generation_batch_size and steps_per_generation exclude each other", "one of them")]
+        return None, [
+            Problem("trainer", "generation_batch_size and steps_per_generation exclude each other", "one of them")
+        ]
     if asked is not None:
         if not isinstance(asked, int) or asked <= 0 or asked % (per_device * processes):
             unit = per_device * processes
-            return None, [Problem("trainer.generation_batch_size", f"{asked!r} does not fit", f"a multiple of {unit} (per device x processes)")]
+            return None, [
+                Problem(
+                    "trainer.generation_batch_size",
+                    f"{asked!r} does not fit",
+                    f"a multiple of {unit} (per device x processes)",
+                )
+            ]
         steps = asked // (per_device * processes)
     steps = accumulation if steps is None else steps
     if not isinstance(steps, int) or steps <= 0:
         return None, [Problem("trainer.steps_per_generation", f"{steps!r} does not fit", "a whole number > 0")]
     batch = Batch(processes, per_device, accumulation, steps, generations, iterations)
     if generations < 2:
-        return batch, [Problem("trainer.num_generations", f"{generations} does not fit", "at least 2 siblings to compare")]
+        return batch, [
+            Problem("trainer.num_generations", f"{generations} does not fit", "at least 2 siblings to compare")
+        ]
     if batch.generation_batch % generations:
-        up = next(n for n in range(per_device, per_device + generations + 1) if processes * n * steps % generations == 0)
+        up = next(
+            n for n in range(per_device, per_device + generations + 1) if processes * n * steps % generations == 0
+        )
         problem = Problem(
             "trainer.per_device_train_batch_size",
             f"{processes} processes x {per_device} x {steps} = {batch.generation_batch} completions are no whole number of groups of {generations}",

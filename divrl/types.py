@@ -17,7 +17,9 @@ Split = Literal["train", "validation", "test"]
 class RewardFn(Protocol):
     """TRL's reward signature: one number per completion, None where the reward does not apply or could not be judged."""
 
-    def __call__(self, prompts: list[Prompt], completions: list[Completion], **columns: object) -> Sequence[float | None]:
+    def __call__(
+        self, prompts: list[Prompt], completions: list[Completion], **columns: object
+    ) -> Sequence[float | None]:
         """Scores every completion."""
         ...
 

@@ -1,0 +1,1 @@
+"""What earns reward: plain TRL reward functions that import nothing of divrl."""

@@ -12,7 +12,7 @@ from reward_models.completion import Completions, texts
 
 __all__ = ["constraints"]
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _SENTENCE_END = re.compile(r"[.!?]+(?:\s|$)")
 
 

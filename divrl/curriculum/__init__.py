@@ -1,0 +1,1 @@
+"""Which domain is trained when."""

@@ -14,7 +14,9 @@ from divrl.types import Domain, Row, Split
 if TYPE_CHECKING:
     from datasets import Dataset
 
-RESERVED = frozenset({"domain", "completion", "completions", "completion_ids", "prompts", "trainer_state", "log_metric", "log_extra"})
+RESERVED = frozenset(
+    {"domain", "completion", "completions", "completion_ids", "prompts", "trainer_state", "log_metric", "log_extra"}
+)
 
 
 def load_rows(domain: Domain, split: Split, limit: int | None = None) -> list[Row]:
@@ -27,7 +29,9 @@ def load_rows(domain: Domain, split: Split, limit: int | None = None) -> list[Ro
     where = f"domains.{domain.name} ({split})"
     problems = [Problem(f"{where} row {i}", m) for i, row in enumerate(rows) if (m := mistake_in(row))][:20]
     taken = sorted(RESERVED & {key for row in rows for key in row})
-    problems += [Problem(where, f"the column {name!r} is one that divrl passes itself", "another name") for name in taken]
+    problems += [
+        Problem(where, f"the column {name!r} is one that divrl passes itself", "another name") for name in taken
+    ]
     if not rows:
         problems.append(Problem(where, "no rows"))
     if problems:
@@ -54,14 +58,22 @@ def train_dataset(rows: Mapping[str, list[Row]]) -> tuple[Dataset, dict[str, lis
     every = [row | {"domain": name} for name, part in rows.items() for row in part]
     problems = []
     if len(conversational(every)) > 1:
-        problems.append(Problem("domains", "some prompts are plain text and some are messages", "one kind in all domains"))
+        problems.append(
+            Problem("domains", "some prompts are plain text and some are messages", "one kind in all domains")
+        )
     names = list(dict.fromkeys(key for row in every for key in row))
     columns: dict[str, list[object]] = {name: [row.get(name) for row in every] for name in names}
     for name, values in columns.items():
         kinds = {type(value).__name__ for value in values if value is not None} - {"int", "float"}
         kinds |= {"number"} if any(type(value) in (int, float) for value in values) else set()
         if len(kinds) > 1:
-            problems.append(Problem(f"column {name!r}", f"values of several types: {', '.join(sorted(kinds))}", "one type in all domains"))
+            problems.append(
+                Problem(
+                    f"column {name!r}",
+                    f"values of several types: {', '.join(sorted(kinds))}",
+                    "one type in all domains",
+                )
+            )
     if problems:
         raise DataError(problems)
     indices: dict[str, list[int]] = {name: [] for name in rows}
@@ -70,6 +82,7 @@ def train_dataset(rows: Mapping[str, list[Row]]) -> tuple[Dataset, dict[str, lis
     return Dataset.from_dict(columns), indices
 
 
-def prompt_key(prompt: object) -> str:
-    """A text that tells prompts apart, plain or conversational."""
-    return prompt if isinstance(prompt, str) else json.dumps(prompt, sort_keys=True)
+def heldout_rows(domain: Domain, split: Split, limit: int) -> list[Row]:
+    """Held-out rows of a domain, no prompt twice."""
+    rows = load_rows(domain, split, limit)
+    return list({json.dumps(row["prompt"]): row for row in rows}.values())

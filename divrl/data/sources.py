@@ -18,6 +18,8 @@ from divrl.types import Row, Split
 
 __all__ = ["files", "hub", "reasoning_gym"]
 
+SEED_STRIDE = 1_000_003
+
 
 def files(
     split: Split,
@@ -84,7 +86,9 @@ def hub(
             data = datasets.load_dataset(name, subset, split=wanted, revision=revision)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError([Problem(name, f"cannot load the split {wanted!r} ({reason})", "a hub id or a folder")]) from error
+        raise DataError(
+            [Problem(name, f"cannot load the split {wanted!r} ({reason})", "a hub id or a folder")]
+        ) from error
     numbered = ((f"{name}[{wanted}] row {i}", row) for i, row in enumerate(data))
     rows = checked_rows(numbered, columns, on_bad_row)
     return (row for row in rows if splits or split_by_prompt(row["prompt"], heldout) == split)
@@ -120,13 +124,16 @@ def reasoning_gym(
     if task not in DATASETS:
         from divrl.resolve import nearest
 
-        raise DataError([Problem("task", f"reasoning-gym has no task {task!r}", "one of its tasks", nearest(task, DATASETS))])
+        raise DataError(
+            [Problem("task", f"reasoning-gym has no task {task!r}", "one of its tasks", nearest(task, DATASETS))]
+        )
 
     def drawn(part: Split) -> Iterable[dict[str, Any]]:
         offset = ("train", "validation", "test").index(part)
         size = n if part == "train" else heldout
         try:
-            return create_dataset(task, size=size, seed=3 * seed + offset, **(config or {}))  # type: ignore[no-any-return]
+            # item i of a dataset is drawn from seed + i, so the splits' seeds must lie further apart than their sizes
+            return create_dataset(task, size=size, seed=(3 * seed + offset) * SEED_STRIDE, **(config or {}))  # type: ignore[no-any-return]
         except (TypeError, AssertionError) as error:
             raise DataError([Problem(f"{task}.config", str(error), "the task's own options")]) from error
 

@@ -45,7 +45,12 @@ def checked(novelty: Sequence[float], size: int, name: str) -> list[float]:
     if len(values) != size:
         raise RewardError(f"metric {name}: {len(values)} novelties for a group of {size} texts")
     for i, value in enumerate(values):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not -1e-9 <= value <= 1 + 1e-9:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+            or not -1e-9 <= value <= 1 + 1e-9
+        ):
             raise RewardError(f"metric {name}: novelty {value!r} of text {i}; expected a number in [0, 1]")
     return [min(1.0, max(0.0, float(value))) for value in values]
 

@@ -24,9 +24,7 @@ def ngram_novelty(texts: list[str], n: int = 3) -> list[float]:
     frequency = Counter(gram for own in grams for gram in own)
     if size < 2:
         return [0.0] * size
-    return [
-        sum(1 - (frequency[gram] - 1) / (size - 1) for gram in own) / len(own) if own else 0.0 for own in grams
-    ]
+    return [sum(1 - (frequency[gram] - 1) / (size - 1) for gram in own) / len(own) if own else 0.0 for own in grams]
 
 
 def distinct_n(texts: list[str], n: int = 2) -> list[float]:

@@ -1,0 +1,1 @@
+"""What a model can do on held-out prompts, and in how many ways."""

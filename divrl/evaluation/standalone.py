@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from divrl.check import Checked
-from divrl.errors import EnvironmentFault
+from divrl.data.domains import heldout_rows
+from divrl.loading import load_model, quiet_libraries
 from divrl.types import Split
 
 
@@ -20,12 +21,10 @@ def evaluate_folder(checked: Checked, model: str, split: Split) -> dict[str, Any
         EnvironmentFault: there is no such model.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from divrl.evaluation.evaluate import evaluate
     from divrl.evaluation.sampling import Sampling
     from divrl.recipe import Evaluation
-    from divrl.train import heldout_rows, quiet_libraries
     from divrl.trainer_fields import config_fields
 
     quiet_libraries()
@@ -33,18 +32,10 @@ def evaluate_folder(checked: Checked, model: str, split: Split) -> dict[str, Any
     path = bound.model() if model == "base" else model
     if (Path(path) / "model").is_dir():
         path = str(Path(path) / "model")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
-        if (Path(path) / "adapter_config.json").exists():
-            from peft import AutoPeftModelForCausalLM
-
-            loaded = AutoPeftModelForCausalLM.from_pretrained(path)
-        else:
-            loaded = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise EnvironmentFault(f"model {path}: {str(error).splitlines()[0]}") from error
+    loaded: Any
+    loaded, tokenizer = load_model(path)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = loaded.to(device).eval()
+    loaded.to(device).eval()
 
     def value(name: str) -> Any:
         return bound.recipe.trainer.get(name, config_fields()[name].default)

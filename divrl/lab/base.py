@@ -87,9 +87,7 @@ def _batches(settings: WorldSettings) -> list[tuple[torch.Tensor, torch.Tensor]]
     return batches
 
 
-def pretrain(
-    settings: WorldSettings, folder: Path, progress: Callable[[int, int, float], None] | None = None
-) -> None:
+def pretrain(settings: WorldSettings, folder: Path, progress: Callable[[int, int, float], None] | None = None) -> None:
     """Trains the model from scratch (loss on completions only) and saves model and tokenizer in `folder`."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM

@@ -51,7 +51,8 @@ def vocabulary() -> tuple[str, ...]:
     words |= set(problems.NAMES) | set(problems.THINGS) | set(creative.PART_OF_SPEECH)
     for _, told in problems.PHRASES.values():
         words |= {word for word in told.split() if "{" not in word}
-    words |= set("has . how many ? x = ; += -= print ( ) << >> #### + - * plus minus times is the answer write words about :".split())
+    words |= {"has", "how", "many", "is", "the", "answer", "plus", "minus", "times", "write", "words", "about", "print"}
+    words |= {".", "?", ":", ";", "x", "=", "+=", "-=", "(", ")", "<<", ">>", "####", "+", "-", "*"}
     return (PAD, EOS, UNKNOWN, *sorted(words))
 
 

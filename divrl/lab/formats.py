@@ -61,9 +61,7 @@ def render(problem: Problem, name: str, *, blind: str | None = None, wrong: rand
     Raises:
         KeyError: `name` is no format.
     """
-    steps: Steps = [
-        (MISREAD[e.operation] if e.phrase == blind else e.operation, e.number) for e in problem.events
-    ]
+    steps: Steps = [(MISREAD[e.operation] if e.phrase == blind else e.operation, e.number) for e in problem.events]
     if wrong is not None:
         i = wrong.randrange(len(steps))
         operation, number = steps[i]

@@ -10,7 +10,9 @@ from reward_models.completion import Completions, texts
 __all__ = ["lab_solved", "lab_valid_line"]
 
 
-def lab_solved(prompts: list[object], completions: Completions, answer: list[str], **kwargs: object) -> list[float | None]:
+def lab_solved(
+    prompts: list[object], completions: Completions, answer: list[str], **kwargs: object
+) -> list[float | None]:
     """1 if a completion is a well-formed solution in one of the lab's formats and its answer is right, else 0.
 
     Code is executed by the lab's own evaluator of += and -=; the other formats state their answer.

@@ -15,7 +15,9 @@ class FormatSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    share: float = Field(ge=0, le=1, description="share of the solutions written in this format (shares are normalised)")
+    share: float = Field(
+        ge=0, le=1, description="share of the solutions written in this format (shares are normalised)"
+    )
     noise: float = Field(ge=0, le=1, description="share of its documents with one wrong number")
     blind: str | None = Field(default=None, description="the phrase this format always misreads")
 
@@ -39,7 +41,9 @@ class WorldSettings(BaseModel):
     steps: int = Field(default=2200, gt=0, description="optimiser steps of pretraining")
     documents_per_step: int = Field(default=32, gt=0)
     learning_rate: float = Field(default=4e-3, gt=0)
-    initializer_range: float = Field(default=0.08, gt=0, description="transformers' 0.02 is far too small at this width")
+    initializer_range: float = Field(
+        default=0.08, gt=0, description="transformers' 0.02 is far too small at this width"
+    )
 
     def key(self) -> str:
         """A hash of everything that decides the weights; names the folder in the cache."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SUMMARY_KEYS = ("train_runtime", "train_loss")
 
 
-class MonitorCallback(TrainerCallback):  # type: ignore[misc]
+class MonitorCallback(TrainerCallback):
     """Writes a row per logged step, and a row of formats at the start, every n steps and at every epoch's end.
 
     Args:
@@ -49,7 +49,9 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
         self.trainer.record_scores(state.global_step, self.monitor.scores(row))
         self.write("format", state, row)
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Measures the base model, or what a kill between a checkpoint and its measurement left out."""
         if state.global_step == 0 or (state.epoch or 0.0) == round(state.epoch or 0.0):
             self._measure(state)
@@ -61,7 +63,9 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
         if self.every_steps and state.global_step % self.every_steps == 0:
             self._measure(state)
 
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Measures at the end of every epoch."""
         self._measure(state)
 

@@ -63,7 +63,9 @@ class FormatMonitor:
             statistics |= diversity_statistics(found)
             prefix = f"format/{domain.name}"
             row |= {f"{prefix}/{name}": value for name, value in statistics.items()}
-            for name in dict.fromkeys([*self.known[domain.name], *(n for n, s in shares.items() if s > SMALLEST_SHARE)]):
+            for name in dict.fromkeys(
+                [*self.known[domain.name], *(n for n, s in shares.items() if s > SMALLEST_SHARE)]
+            ):
                 row[f"{prefix}/share/{name}"] = shares.get(name, 0.0)
                 if name in accuracy:
                     row[f"{prefix}/accuracy/{name}"] = accuracy[name]
@@ -74,7 +76,11 @@ class FormatMonitor:
         for row in rows:
             for domain in self.domains:
                 prefix = f"format/{domain.name}"
-                shares = {k.removeprefix(f"{prefix}/share/"): float(v) for k, v in row.items() if k.startswith(f"{prefix}/share/")}
+                shares = {
+                    k.removeprefix(f"{prefix}/share/"): float(v)
+                    for k, v in row.items()
+                    if k.startswith(f"{prefix}/share/")
+                }
                 if shares and domain.name not in self.known:
                     self.known[domain.name] = list(shares)
                     self.start[domain.name] = shares

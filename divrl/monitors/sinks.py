@@ -53,7 +53,9 @@ class JsonlSink:
 class WandbSink:
     """W&B: numbers by key, against the step. Offline when there is no key; the run id is kept in the run's folder."""
 
-    def __init__(self, folder: Path, name: str, project: str, mode: Literal["online", "offline"], config: dict[str, Any]):
+    def __init__(
+        self, folder: Path, name: str, project: str, mode: Literal["online", "offline"], config: dict[str, Any]
+    ):
         import wandb
 
         kept = folder / "wandb_id"

@@ -61,7 +61,13 @@ def _section(runs: Sequence[Run], domain: str, plots: Path) -> Section:
         path = format_shares(with_formats, domain, plots / f"formats_{domain}.png")
         figures.append(_figure(path, f"{says} {winners}".strip(), f"share of each format over the epochs, {domain}"))
         path = accuracy_against_diversity(with_formats, domain, plots / f"accuracy_diversity_{domain}.png")
-        figures.append(_figure(path, sentences.tradeoff_sentence(with_formats, domain), f"right answers against format entropy, {domain}"))
+        figures.append(
+            _figure(
+                path,
+                sentences.tradeoff_sentence(with_formats, domain),
+                f"right answers against format entropy, {domain}",
+            )
+        )
     evaluated = [run for run in runs if run.pass_curve(domain, 0) or run.pass_curve(domain, -1)]
     if evaluated:
         path = pass_at_k_curves(evaluated, domain, plots / f"pass_at_k_{domain}.png")
@@ -100,7 +106,9 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
             with (plots / f"numbers_{section.domain}.csv").open("w", newline="") as file:
                 csv.writer(file).writerows([section.header, *section.rows])
     seeds = {str(run.recipe["seed"]) for run in runs}
-    environment = Environment(loader=PackageLoader("divrl.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("divrl.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     html = environment.get_template("page.html").render(
         runs=runs, sections=sections, caveat=sentences.ONE_SEED, seeds=", ".join(sorted(seeds)),
         unfinished=[run.name for run in runs if not run.finished],

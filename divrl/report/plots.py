@@ -41,9 +41,15 @@ def format_shares(runs: Sequence[Run], domain: str, path: Path) -> Path:
         for axis, run in zip(axes[0], runs, strict=True):
             epochs, curves = run.shares(domain)
             shown = [name for name in names if name in curves]
-            axis.stackplot(epochs, [curves[n] for n in shown], colors=[colours[n] for n in shown], edgecolor="white", linewidth=0.8)
-            axis.set(title=f"{run.name}\n", xlabel="epoch", xlim=(epochs[0], max(epochs[-1], epochs[0] + 1e-9)), ylim=(0, 1))
-            axis.text(0, 1.02, run.paid_for(domain), transform=axis.transAxes, fontsize=8.5, color="#666666", va="bottom")
+            axis.stackplot(
+                epochs, [curves[n] for n in shown], colors=[colours[n] for n in shown], edgecolor="white", linewidth=0.8
+            )
+            axis.set(
+                title=f"{run.name}\n", xlabel="epoch", xlim=(epochs[0], max(epochs[-1], epochs[0] + 1e-9)), ylim=(0, 1)
+            )
+            axis.text(
+                0, 1.02, run.paid_for(domain), transform=axis.transAxes, fontsize=8.5, color="#666666", va="bottom"
+            )
             axis.yaxis.set_major_formatter(PercentFormatter(1))
         axes[0][0].set_ylabel(f"share of the answers ({domain})")
         handles = [plt.Rectangle((0, 0), 1, 1, color=colours[name]) for name in names]
@@ -65,7 +71,11 @@ def accuracy_against_diversity(runs: Sequence[Run], domain: str, path: Path) -> 
         first = runs[0]
         start_x, start_y = first.series(domain, "entropy_per_prompt_normalised")[:1], first.series(domain, "valid")[:1]
         axis.plot(start_x, start_y, "D", color="#333333", markersize=7, label="base model")
-        axis.set(xlabel="entropy of the formats within a prompt (normalised)", ylabel="share of right answers", title=f"{domain}: accuracy against diversity")
+        axis.set(
+            xlabel="entropy of the formats within a prompt (normalised)",
+            ylabel="share of right answers",
+            title=f"{domain}: accuracy against diversity",
+        )
         axis.set_xlim(-0.03, 1.05)
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.grid(alpha=0.25)
@@ -80,7 +90,8 @@ def pass_at_k_curves(runs: Sequence[Run], domain: str, path: Path) -> Path:
         base = runs[0].pass_curve(domain, 0)
         ends = [(run, run.pass_curve(domain, -1)) for run in runs]
         for curve, label, style in [(base, "base model", {"color": "#333333", "linestyle": "--", "marker": "D"})] + [
-            (curve, run.name, {"color": PALETTE[i % len(PALETTE)], "marker": "o"}) for i, (run, curve) in enumerate(ends)
+            (curve, run.name, {"color": PALETTE[i % len(PALETTE)], "marker": "o"})
+            for i, (run, curve) in enumerate(ends)
         ]:
             if curve:
                 ks = sorted(curve)

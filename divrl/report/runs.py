@@ -32,7 +32,7 @@ class Run:
         return sorted(specs, key=lambda name: specs[name]["kind"] != "structured")
 
     def kind(self, domain: str) -> str:
-        """structured or creative."""
+        """Structured or creative."""
         return str(self.recipe["domains"][domain]["kind"])
 
     def shares(self, domain: str) -> tuple[list[float], dict[str, list[float]]]:
@@ -61,7 +61,7 @@ class Run:
         return None if value is None else float(value)
 
     def pass_curve(self, domain: str, which: int) -> dict[int, float]:
-        """k -> pass@k before (0) or after (-1) training."""
+        """K -> pass@k before (0) or after (-1) training."""
         prefix = f"evaluation/{domain}/pass@"
         if not self.evaluations or (which == -1 and self.evaluations[-1]["step"] == 0):
             return {}

@@ -19,10 +19,16 @@ def formats_sentence(runs: Sequence[Run], domain: str) -> str:
             continue
         last = run.formats[-1]
         first_entropy, end_entropy = (run.series(domain, "entropy_per_prompt")[i] for i in (0, -1))
-        kept = f"{_percent(end_entropy / first_entropy)} of the base model's entropy within a prompt" if first_entropy > 0 else "no entropy to keep"
+        kept = (
+            f"{_percent(end_entropy / first_entropy)} of the base model's entropy within a prompt"
+            if first_entropy > 0
+            else "no entropy to keep"
+        )
         collapse = last.get(f"format/{domain}/collapse_epoch")
         when = f", one format passing the collapse mark at epoch {collapse:g}" if collapse is not None else ""
-        told.append(f"{run.name} keeps {kept}; its most frequent format is {last[f'format/{domain}/top']} with {_percent(last[f'format/{domain}/top_share'])}{when}")
+        told.append(
+            f"{run.name} keeps {kept}; its most frequent format is {last[f'format/{domain}/top']} with {_percent(last[f'format/{domain}/top_share'])}{when}"
+        )
     return "; ".join(told) + "." if told else "No formats were measured."
 
 
@@ -42,7 +48,11 @@ def winner_sentence(run: Run, domain: str) -> str:
     accurate = max(known, key=lambda name: accuracy.get(name, 0.0))
     winner = last[f"format/{domain}/top"]
     was = [text for text, name in (("most frequent", frequent), ("most accurate", accurate)) if name == winner]
-    said = f"the {' and the '.join(was)} format at the start" if was else f"neither the most frequent ({frequent}) nor the most accurate ({accurate}) at the start"
+    said = (
+        f"the {' and the '.join(was)} format at the start"
+        if was
+        else f"neither the most frequent ({frequent}) nor the most accurate ({accurate}) at the start"
+    )
     return f"{run.name}: {winner} leads at the end, {said}."
 
 
@@ -52,7 +62,9 @@ def tradeoff_sentence(runs: Sequence[Run], domain: str) -> str:
     for run in runs:
         right, spread = run.series(domain, "valid"), run.series(domain, "entropy_per_prompt_normalised")
         if right:
-            told.append(f"{run.name} goes from {_percent(right[0])} right at entropy {spread[0]:.2f} to {_percent(right[-1])} at {spread[-1]:.2f}")
+            told.append(
+                f"{run.name} goes from {_percent(right[0])} right at entropy {spread[0]:.2f} to {_percent(right[-1])} at {spread[-1]:.2f}"
+            )
     return "; ".join(told) + "." if told else ""
 
 
@@ -65,7 +77,9 @@ def pass_sentence(runs: Sequence[Run], domain: str) -> str:
         if not shared:
             continue
         low, high = shared[0], shared[-1]
-        told.append(f"{run.name}: pass@{low} {before[low]:.3f} -> {after[low]:.3f}, pass@{high} {before[high]:.3f} -> {after[high]:.3f}")
+        told.append(
+            f"{run.name}: pass@{low} {before[low]:.3f} -> {after[low]:.3f}, pass@{high} {before[high]:.3f} -> {after[high]:.3f}"
+        )
     return "; ".join(told) + "." if told else "The runs were not evaluated before and after."
 
 

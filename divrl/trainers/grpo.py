@@ -35,9 +35,7 @@ class DivGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         others: everything that TRL's GRPOTrainer takes, except `reward_funcs`.
     """
 
-    def __init__(
-        self, *, mix: RewardMix, weights: Weights, rows_by_domain: dict[str, list[int]], **others: Any
-    ):
+    def __init__(self, *, mix: RewardMix, weights: Weights, rows_by_domain: dict[str, list[int]], **others: Any):
         self.mix = mix
         self.curriculum = weights
         self.rows_by_domain = rows_by_domain
