@@ -8,7 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from divrl.lab import creative, formats, problems
-from divrl.lab.settings import WorldSettings
+from divrl.lab.problems import Problem
+from divrl.lab.settings import FormatSettings, WorldSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -36,12 +37,18 @@ def documents(settings: WorldSettings) -> Iterator[tuple[str, str]]:
         if rng.random() < settings.creative_share:
             yield next(lines)
             continue
-        problem, name = next(worded), rng.choices(names, shares)[0]
-        spec = settings.formats[name]
-        wrong = rng if rng.random() < spec.noise else None
+        name = rng.choices(names, shares)[0]
+        yield _solution(worded, name, settings.formats[name], rng)
+
+
+def _solution(worded: Iterator[Problem], name: str, spec: FormatSettings, rng: random.Random) -> tuple[str, str]:
+    """The next problem that the format can write down at all (no misread count below 0), so that shares stay exact."""
+    wrong = rng if rng.random() < spec.noise else None
+    while True:
+        problem = next(worded)
         solution = formats.render(problem, name, blind=spec.blind, wrong=wrong)
         if formats.expressible(solution):
-            yield problem.text, solution
+            return problem.text, solution
 
 
 @cache
