@@ -6,6 +6,7 @@ of all processes are whole groups of `num_generations` next to each other, so ga
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -15,11 +16,8 @@ Item = TypeVar("Item")
 
 
 def process() -> tuple[int, int]:
-    """(rank, number of processes)."""
-    from accelerate import PartialState
-
-    state = PartialState()
-    return state.process_index, state.num_processes
+    """(rank, number of processes), as the launcher set them: known before any process group exists."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def gather(local: Sequence[Item]) -> tuple[list[Item], slice]:
@@ -30,9 +28,10 @@ def gather(local: Sequence[Item]) -> tuple[list[Item], slice]:
     rank, world = process()
     if world == 1:
         return list(local), slice(0, len(local))
-    from accelerate.utils import gather_object
+    import torch.distributed
 
-    parts = gather_object([list(local)])
+    parts: list[list[Item]] = [[] for _ in range(world)]
+    torch.distributed.all_gather_object(parts, list(local))
     start = sum(len(part) for part in parts[:rank])
     return [item for part in parts for item in part], slice(start, start + len(local))
 

@@ -123,7 +123,7 @@ def _train(checked: Checked, folder: Path, *, resume: bool) -> None:
         kept = rewind(record, step_of(checkpoint) if checkpoint else -1)
 
     heldout = _heldout(checked)  # before any model is loaded: it can be wrong
-    model_path = bound.model(progress=_pretraining(console)) if bound.model_shows_progress else bound.model()
+    model_path = bound.model(progress=_pretraining(console)) if bound.model_shows_progress and main else bound.model()
     trainer, callback = _build(checked, heldout, model_path, checkpoints)
     steps = _steps(checked, trainer.args)
     if main:

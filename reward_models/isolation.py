@@ -35,7 +35,9 @@ def _import_parsers() -> None:
 
     import math_verify
 
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns at every call that we keep the deadline ourselves
+    logging.getLogger("math_verify").setLevel(
+        logging.ERROR
+    )  # it warns at every call that we keep the deadline ourselves
     math_verify.parse("1/2", parsing_timeout=None)
 
 

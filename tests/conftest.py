@@ -38,6 +38,10 @@ def tiny_base(cache) -> Path:
     return Path(lab(preset="tiny"))
 
 
+PARTS = """
+def variety(prompts, completions, **kwargs):
+    return [len(set(text.split())) / max(1, len(text.split())) for text in completions]
+"""
 TINY_RECIPE = {
     "name": "tiny",
     "model": {"use": "lab", "preset": "tiny"},
@@ -46,8 +50,9 @@ TINY_RECIPE = {
             "kind": "structured",
             "data": {"use": "lab_problems", "n": 12},
             "fingerprint": "lab_solution",
-            "terms": {"solved": "lab_solved"},
-            "bonus": {"metric": "format_rarity", "weight": 0.5},
+            # a model of this size solves nothing, so a dense reward from a file beside the recipe gives it something to learn
+            "terms": {"solved": "lab_solved", "variety": {"use": "parts.variety", "weight": 0.5}},
+            "bonus": {"metric": "format_rarity", "weight": 0.5, "gate": "none"},
         },
         "lines": {
             "kind": "creative",
@@ -78,6 +83,7 @@ def write_recipe(tmp_path) -> Callable[..., Path]:
     def write(changes: dict | None = None, name: str = "recipe.yaml") -> Path:
         content = merge(TINY_RECIPE | {"output": str(tmp_path / "runs")}, changes or {})
         path = tmp_path / name
+        (tmp_path / "parts.py").write_text(PARTS)
         path.write_text(yaml.safe_dump(content, sort_keys=False))
         return path
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from divrl.diversity.bonus import pay, passes
+from divrl.diversity.bonus import passes, pay
 from divrl.diversity.structural import format_rarity, rarity
 from divrl.errors import RewardError
 from divrl.resolve import builtin_functions

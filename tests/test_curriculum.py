@@ -35,7 +35,9 @@ def test_the_order_is_trls_order():
 
 @given(weight=st.floats(0.05, 0.95), batches=st.integers(1, 40), seed=st.integers(0, 99))
 def test_counts_are_within_one_of_the_weights_and_rows_are_not_repeated_within_a_pass(weight, batches, seed):
-    draws = CurriculumSampler(ROWS, partial(fixed, weights={"a": weight, "b": 1 - weight}), start_batch=lambda: 0, seed=seed, **SHAPE)
+    draws = CurriculumSampler(
+        ROWS, partial(fixed, weights={"a": weight, "b": 1 - weight}), start_batch=lambda: 0, seed=seed, **SHAPE
+    )
     drawn, seen = np.zeros(2, dtype=int), Counter()
     for batch in range(batches):
         counts = draws.counts(batch)

@@ -113,7 +113,9 @@ def test_rows_of_a_users_function_are_checked_too():
 
 def test_domains_share_one_dataset_with_their_own_columns():
     chat = [{"role": "user", "content": "hello"}]
-    dataset, indices = train_dataset({"a": [{"prompt": "x", "n": 1}], "b": [{"prompt": "y", "tags": ["t"]}, {"prompt": "z", "tags": []}]})
+    dataset, indices = train_dataset(
+        {"a": [{"prompt": "x", "n": 1}], "b": [{"prompt": "y", "tags": ["t"]}, {"prompt": "z", "tags": []}]}
+    )
     assert indices == {"a": [0], "b": [1, 2]}
     assert dataset[0]["domain"] == "a"
     assert dataset[0]["tags"] is None

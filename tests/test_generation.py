@@ -3,7 +3,11 @@ import torch
 from divrl.generation import encode, sample
 from divrl.loading import load_model
 
-PROMPTS = ["tom has 3 pens . tom finds 2 more . how many ?", "write 4 words about fox :", "ann has 9 cups . 2 of them break . it grows 2 times . how many ?"]
+PROMPTS = [
+    "tom has 3 pens . tom finds 2 more . how many ?",
+    "write 4 words about fox :",
+    "ann has 9 cups . 2 of them break . it grows 2 times . how many ?",
+]
 
 
 def test_greedy_output_is_that_of_generate(tiny_base):
@@ -35,7 +39,15 @@ def test_end_tokens_lengths_and_seeds(tiny_base):
     ids = encode(tokenizer, PROMPTS)
 
     def draw(seed, **options):
-        return sample(model, ids, 8, max_new_tokens=20, eos_ids=[tokenizer.eos_token_id], generator=torch.Generator().manual_seed(seed), **options)
+        return sample(
+            model,
+            ids,
+            8,
+            max_new_tokens=20,
+            eos_ids=[tokenizer.eos_token_id],
+            generator=torch.Generator().manual_seed(seed),
+            **options,
+        )
 
     one = draw(1)
     assert len(one) == 24
@@ -51,5 +63,7 @@ def test_end_tokens_lengths_and_seeds(tiny_base):
 
 def test_conversations_are_encoded_by_the_chat_template(tiny_base):
     _, tokenizer = load_model(str(tiny_base))
-    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }} {% endfor %}{% if add_generation_prompt %}: {% endif %}"
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['content'] }} {% endfor %}{% if add_generation_prompt %}: {% endif %}"
+    )
     assert encode(tokenizer, [[{"role": "user", "content": "how many"}]]) == encode(tokenizer, ["how many :"])

@@ -52,7 +52,9 @@ def test_no_text_breaks_the_readers(seed, text):
 
 
 def test_splits_share_no_prompt_and_the_corpus_holds_no_held_out_one():
-    drawn = {s: {p.text for p in itertools.islice(problems.problems(s, 3), 300)} for s in ("train", "validation", "test")}
+    drawn = {
+        s: {p.text for p in itertools.islice(problems.problems(s, 3), 300)} for s in ("train", "validation", "test")
+    }
     assert all(len(part) == 300 for part in drawn.values())
     assert not drawn["train"] & drawn["test"]
     assert not drawn["validation"] & drawn["test"]
@@ -99,7 +101,9 @@ def test_the_base_is_an_ordinary_checkpoint_and_is_built_once(tiny_base, monkeyp
 
 
 def test_settings_decide_the_cache_key():
-    keys = {settings.key() for settings in (*PRESETS.values(), WorldSettings(seed=1), WorldSettings(creative_share=0.2))}
+    keys = {
+        settings.key() for settings in (*PRESETS.values(), WorldSettings(seed=1), WorldSettings(creative_share=0.2))
+    }
     assert len(keys) == len(PRESETS) + 2
 
 

@@ -35,7 +35,11 @@ def test_a_weight_may_follow_progress():
 
 @pytest.mark.parametrize(
     ("on_failure", "expected"),
-    [("mask", [None, 0.5, 1.5, 1.0]), ("drop_term", [1.5, 0.5, 1.5, 1.0]), ("group_mean", [1 + 0.5 / 3, 0.5, 1.5, 1.0])],
+    [
+        ("mask", [None, 0.5, 1.5, 1.0]),
+        ("drop_term", [1.5, 0.5, 1.5, 1.0]),
+        ("group_mean", [1 + 0.5 / 3, 0.5, 1.5, 1.0]),
+    ],
 )
 def test_none_follows_on_failure(on_failure, expected):
     values = call(mix(term([1, 0, 1, 1]), term([None, 1, 1, 0], "u", 0.5), on_failure=on_failure))

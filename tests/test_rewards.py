@@ -28,7 +28,9 @@ def test_equal_answers_score_one(completion, gold):
     assert score(completion, gold) == 1.0
 
 
-@pytest.mark.parametrize(("completion", "gold"), [("18", "17"), ("", "17"), ("no number", "17"), (r"\boxed{x}", "y"), ("1/3", "0.333")])
+@pytest.mark.parametrize(
+    ("completion", "gold"), [("18", "17"), ("", "17"), ("no number", "17"), (r"\boxed{x}", "y"), ("1/3", "0.333")]
+)
 def test_other_answers_score_zero(completion, gold):
     assert score(completion, gold) == 0.0
 
@@ -50,7 +52,9 @@ def test_the_deadline_is_what_stops_a_bomb():
     assert exact_answer(["p"], [r"\boxed{99999999!}"], ["5"], timeout_s=0.5) == [None]
 
 
-@pytest.mark.parametrize("text", [r"\boxed{" + "1" * 3000 + "}", "#### " + "7" * 401, r"\boxed{" + "{" * 65 + "}" * 65 + "}", r"\boxed{1"])
+@pytest.mark.parametrize(
+    "text", [r"\boxed{" + "1" * 3000 + "}", "#### " + "7" * 401, r"\boxed{" + "{" * 65 + "}" * 65 + "}", r"\boxed{1"]
+)
 def test_answers_beyond_the_limits_are_no_answers(text):
     assert final_answer(text) == ""
 
@@ -110,4 +114,6 @@ def test_rewards_run_without_divrl():
     import sys
 
     code = "import sys, reward_models.math, reward_models.text, reward_models.format, reward_models.gym; print([m for m in sys.modules if m.startswith('divrl')])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -35,7 +35,9 @@ def test_entropy():
 
 def samples(formats, correct, texts=None):
     values = np.array(correct, dtype=float)
-    return Samples("d", texts or [[f"{f}{j}" for j, f in enumerate(row)] for row in formats], formats, values, values == 1, 0)
+    return Samples(
+        "d", texts or [[f"{f}{j}" for j, f in enumerate(row)] for row in formats], formats, values, values == 1, 0
+    )
 
 
 def test_routing_keeps_the_marginal_entropy_and_loses_the_one_within_a_prompt():
@@ -52,7 +54,9 @@ def test_entropies_are_normalised_by_the_base_models_formats():
     assert gone["entropy_normalised"] == 0
     even = format_statistics(samples([["a", "b", "c"]], [[1] * 3]), known=["a", "b", "c"])
     assert even["entropy_per_prompt_normalised"] == pytest.approx(1)
-    assert format_statistics(samples([["a", "b"]], [[1, 1]]), known=["a", "b", "c"])["entropy_normalised"] == pytest.approx(math.log(2) / math.log(3))
+    assert format_statistics(samples([["a", "b"]], [[1, 1]]), known=["a", "b", "c"])[
+        "entropy_normalised"
+    ] == pytest.approx(math.log(2) / math.log(3))
 
 
 def test_diversity_counts_only_what_is_right_and_different():

@@ -11,6 +11,8 @@ from scipy.special import gammaln
 
 from divrl.evaluation.sampling import Samples
 
+OTHER = "other"  # what fingerprints call a text in no format of theirs
+
 
 def pass_at_k(correct: Sequence[int] | np.ndarray, samples: int, k: int) -> float:
     """The chance that at least one of k samples is right, averaged over prompts: 1 - C(n - c, k) / C(n, k).
@@ -55,7 +57,7 @@ def format_statistics(found: Samples, known: Sequence[str] | None = None) -> dic
     Args:
         found: samples of one domain, shape (B, S).
         known: the formats that count as all there are, for the normalisation; by default those with a share above
-            1 % here. The normalised entropies of one run share the base model's formats.
+            1 % here, without "other". The normalised entropies of one run share the base model's formats.
 
     Returns:
         share: {format: share of all samples}; accuracy: {format: share correct within it}; entropy: of the shares over all
@@ -69,7 +71,7 @@ def format_statistics(found: Samples, known: Sequence[str] | None = None) -> dic
     for names, row in zip(found.formats, found.correct, strict=True):
         right.update(name for name, ok in zip(names, row, strict=True) if ok)
     size = max(1, len(flat))
-    names = list(known) if known else [name for name, count in total.items() if count > 0.01 * size]
+    names = list(known) if known else [name for name, n in total.items() if n > 0.01 * size and name != OTHER]
     scale = np.log(max(2, len(names)))
     marginal = entropy(total.values())
     within = float(np.mean([entropy(Counter(row).values()) for row in found.formats])) if found.formats else 0.0

@@ -29,7 +29,7 @@ def documents(settings: WorldSettings) -> Iterator[tuple[str, str]]:
     Drawn from training prompts only: no validation or test prompt is ever in it.
     """
     rng = random.Random(f"corpus:{settings.seed}")
-    worded = problems.problems("train", settings.seed, blind=blind_phrases(settings))
+    worded = problems.problems("train", settings.seed, phrases=settings.phrases, blind=blind_phrases(settings))
     lines = creative.lines(settings.seed)
     names = list(settings.formats)
     shares = [settings.formats[name].share for name in names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from typing import Literal
 
 from divrl.lab import creative, formats, problems
 from divrl.lab.corpus import blind_phrases
@@ -14,7 +15,13 @@ from divrl.types import Row, Split
 __all__ = ["lab_lines", "lab_problems"]
 
 
-def lab_problems(split: Split, n: int = 192, seed: int = 0, heldout: int = 200) -> Iterator[Row]:
+def lab_problems(
+    split: Split,
+    n: int = 192,
+    seed: int = 0,
+    heldout: int = 200,
+    preset: Literal["default", "collapse", "tiny"] = "default",
+) -> Iterator[Row]:
     """Word problems with columns `prompt`, `answer` and `gold` (a right solution, in code).
 
     Problems that contain every format's blind phrase are left out, as in the corpus.
@@ -23,8 +30,10 @@ def lab_problems(split: Split, n: int = 192, seed: int = 0, heldout: int = 200) 
         n: problems in the training split.
         seed: of the world; use the base model's.
         heldout: problems in each of the other splits.
+        preset: the world's, which decides the phrases; use the base model's.
     """
-    drawn = problems.problems(split, seed, blind=blind_phrases(PRESETS["default"]))
+    world = PRESETS[preset]
+    drawn = problems.problems(split, seed, phrases=world.phrases, blind=blind_phrases(world))
     for problem in itertools.islice(drawn, n if split == "train" else heldout):
         told = (event.phrase for event in problem.events)
         name = "calculator" if "grow" in told else "code"

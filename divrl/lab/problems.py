@@ -1,7 +1,7 @@
 """Word problems of the lab: a start, two or three events, one number asked for.
 
 A problem reads "tom has 7 pens . tom finds 3 more . it grows 2 times . how many ?". Every event is one
-of seven phrases, and the phrase alone decides the operation, so that a format with a blind spot (see
+of ten phrases, and the phrase alone decides the operation, so that a format with a blind spot (see
 `formats`) misreads one phrase and nothing else.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 NAMES = ("tom", "ann", "sam", "eve", "bob", "lily", "max", "zoe")
@@ -20,9 +20,12 @@ LARGEST = 40
 PHRASES: dict[str, tuple[str, str]] = {
     "find": ("+", "{a} finds {k} more ."),
     "buy": ("+", "{a} buys {k} ."),
+    "get": ("+", "{a} gets {k} ."),
     "send": ("+", "{b} sends {a} {k} ."),
     "lose": ("-", "{a} loses {k} ."),
     "give": ("-", "{a} gives {b} {k} ."),
+    "sell": ("-", "{a} sells {k} ."),
+    "drop": ("-", "{a} drops {k} ."),
     "break": ("-", "{k} of them break ."),
     "grow": ("*", "it grows {k} times ."),
 }
@@ -66,12 +69,12 @@ def split_of(text: str, seed: int) -> str:
     return "test" if bucket == 0 else "validation" if bucket == 1 else "train"
 
 
-def draw(rng: random.Random) -> Problem:
-    """One random problem whose running count stays in [0, LARGEST]."""
+def draw(rng: random.Random, phrases: Sequence[str] = tuple(PHRASES)) -> Problem:
+    """One random problem told in some of the phrases, whose running count stays in [0, LARGEST]."""
     while True:
         start = rng.randint(3, 9)
         value, events = start, []
-        for phrase in rng.sample(list(PHRASES), rng.randint(2, 3)):
+        for phrase in rng.sample(phrases, rng.randint(2, 3)):
             operation = PHRASES[phrase][0]
             number = rng.randint(2, 3) if operation == "*" else rng.randint(2, 6)
             value = apply(value, operation, number)
@@ -85,18 +88,20 @@ def draw(rng: random.Random) -> Problem:
             return Problem(text, start, tuple(events), value)
 
 
-def problems(split: str, seed: int, *, blind: frozenset[str] = frozenset()) -> Iterator[Problem]:
+def problems(
+    split: str, seed: int, *, phrases: Sequence[str] = tuple(PHRASES), blind: frozenset[str] = frozenset()
+) -> Iterator[Problem]:
     """Endless distinct problems of one split, the same for the same seed.
 
     Args:
+        phrases: the phrases that events are told in.
         blind: phrases that some format misreads; a problem that contains all of them could be solved by no
             format and is left out.
     """
     rng, seen = random.Random(f"problems:{split}:{seed}"), set()
     while True:
-        problem = draw(rng)
-        phrases = {event.phrase for event in problem.events}
-        hopeless = bool(blind) and blind <= phrases
+        problem = draw(rng, phrases)
+        hopeless = bool(blind) and blind <= {event.phrase for event in problem.events}
         if hopeless or problem.text in seen or split_of(problem.text, seed) != split:
             continue
         seen.add(problem.text)

@@ -7,6 +7,8 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from divrl.lab.problems import PHRASES
+
 WORLD_VERSION = 1  # part of the cache key: raise it when the code changes what a base model learns
 
 
@@ -33,6 +35,7 @@ class WorldSettings(BaseModel):
         "calculator": FormatSettings(share=0.30, noise=0.55, blind="send"),
         "prose": FormatSettings(share=0.25, noise=0.55, blind="break"),
     }
+    phrases: tuple[str, ...] = tuple(PHRASES)
     creative_share: float = Field(default=0.3, ge=0, lt=1, description="share of creative documents")
     hidden_size: int = Field(default=64, gt=0)
     layers: int = Field(default=2, gt=0)
@@ -51,17 +54,18 @@ class WorldSettings(BaseModel):
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _noisy(noise: float) -> dict[str, FormatSettings]:
-    return {
-        name: spec if name == "code" else spec.model_copy(update={"noise": noise})
-        for name, spec in WorldSettings().formats.items()
-    }
-
-
 PRESETS: dict[str, WorldSettings] = {
     "default": WorldSettings(),
-    # the minority formats are so noisy that plain RL drops them altogether
-    "collapse": WorldSettings(formats=_noisy(0.65)),
+    # code sees every phrase and is far more accurate than the others, so that nothing speaks for a second format but
+    # diversity itself: plain RL collapses onto code
+    "collapse": WorldSettings(
+        phrases=tuple(phrase for phrase in PHRASES if phrase != "grow"),
+        formats={
+            "code": FormatSettings(share=0.45, noise=0.25),
+            "calculator": FormatSettings(share=0.30, noise=0.65, blind="send"),
+            "prose": FormatSettings(share=0.25, noise=0.65, blind="break"),
+        },
+    ),
     # seconds instead of a minute, for tests and first tries of a recipe: mechanics, not findings
     "tiny": WorldSettings(hidden_size=32, layers=1, heads=2, intermediate_size=64, steps=120, documents_per_step=32),
 }

@@ -53,6 +53,8 @@ class MonitorCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Measures the base model, or what a kill between a checkpoint and its measurement left out."""
+        if self.trainer is not None:
+            self.trainer.restore_loss_window()
         if state.global_step == 0 or (state.epoch or 0.0) == round(state.epoch or 0.0):
             self._measure(state)
 
@@ -66,8 +68,9 @@ class MonitorCallback(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Measures at the end of every epoch."""
-        self._measure(state)
+        """Measures at the end of every epoch (transformers calls this for an epoch that a signal cut short, too)."""
+        if not self.stopped_by:
+            self._measure(state)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from divrl.evaluation.pass_at_k import diversity_statistics, format_statistics
+from divrl.evaluation.pass_at_k import OTHER, diversity_statistics, format_statistics
 from divrl.evaluation.sampling import Sampling, sample_domain
 from divrl.mix import MixDomain
 from divrl.types import Domain, Row
@@ -52,7 +52,7 @@ class FormatMonitor:
             shares: dict[str, float] = statistics.pop("share")
             accuracy: dict[str, float] = statistics.pop("accuracy")
             if domain.name not in self.known:
-                self.known[domain.name] = [name for name, share in shares.items() if share > SMALLEST_SHARE]
+                self.known[domain.name] = _formats(shares)
                 self.start[domain.name] = shares
             if statistics["top_share"] >= self.collapse_share and domain.name not in self.collapse:
                 self.collapse[domain.name] = epoch
@@ -82,7 +82,7 @@ class FormatMonitor:
                     if k.startswith(f"{prefix}/share/")
                 }
                 if shares and domain.name not in self.known:
-                    self.known[domain.name] = list(shares)
+                    self.known[domain.name] = _formats(shares)
                     self.start[domain.name] = shares
                 if f"{prefix}/collapse_epoch" in row:
                     self.collapse.setdefault(domain.name, row[f"{prefix}/collapse_epoch"])
@@ -90,6 +90,10 @@ class FormatMonitor:
     def scores(self, row: Mapping[str, Any]) -> dict[str, float]:
         """The held-out score of every domain in a measured row, for the curriculum."""
         return {domain.name: float(row[f"format/{domain.name}/score"]) for domain in self.domains}
+
+
+def _formats(shares: Mapping[str, float]) -> list[str]:
+    return [name for name, share in shares.items() if share > SMALLEST_SHARE and name != OTHER]
 
 
 def total_variation(shares: Mapping[str, float], start: Mapping[str, float]) -> float:

@@ -40,6 +40,7 @@ class DivGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self.curriculum = weights
         self.rows_by_domain = rows_by_domain
         self.sampler: CurriculumSampler | None = None
+        self._loss_window: tuple[torch.Tensor, int] | None = None
         self._held_scores: list[tuple[int, dict[str, float]]] = []
         super().__init__(reward_funcs=[mix], **others)
 
@@ -85,7 +86,13 @@ class DivGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        state = {"step": self._step, "buffered": self._buffered_inputs, "metrics": dict(self._metrics["train"])}
+        state = {
+            "step": self._step,
+            "buffered": self._buffered_inputs,
+            "metrics": dict(self._metrics["train"]),
+            "loss": self._tr_loss,
+            "last_logged": self._globalstep_last_logged,
+        }
         save_rank_state(self.args.output_dir, self.state.global_step, self.accelerator, state)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
@@ -95,6 +102,13 @@ class DivGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             self._step = state["step"]
             self._buffered_inputs = state["buffered"]
             self._metrics["train"].update(state["metrics"])
+            self._loss_window = (state["loss"], state["last_logged"])
+
+    def restore_loss_window(self) -> None:
+        """Takes up the loss summed since the last logged step; called once transformers has reset it."""
+        if self._loss_window is not None:
+            self._tr_loss, self._globalstep_last_logged = self._loss_window
+            self._loss_window = None
 
 
 def grouped_rollout(max_new_tokens: int, temperature: float, top_p: float, top_k: int) -> Callable[..., dict[str, Any]]:

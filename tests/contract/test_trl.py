@@ -30,7 +30,11 @@ def test_signatures(name):
 
 
 def test_the_docstring_lists_every_override():
-    overridden = {n for n, v in vars(DivGRPOTrainer).items() if inspect.isfunction(v) and hasattr(GRPOTrainer, n) and n != "__init__"}
+    overridden = {
+        n
+        for n, v in vars(DivGRPOTrainer).items()
+        if inspect.isfunction(v) and hasattr(GRPOTrainer, n) and n != "__init__"
+    }
     assert overridden == {n for n in overridden if f"`{n}`" in DivGRPOTrainer.__doc__}
     assert len(overridden) == 4
 
@@ -57,7 +61,16 @@ def test_the_fields_read_from_the_source_are_the_real_ones():
 
     real = {field.name: field for field in dataclasses.fields(GRPOConfig)}
     assert set(config_fields()) == set(real)
-    for name in ("num_generations", "per_device_train_batch_size", "gradient_accumulation_steps", "num_iterations", "temperature", "top_p", "top_k", "max_completion_length"):
+    for name in (
+        "num_generations",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "num_iterations",
+        "temperature",
+        "top_p",
+        "top_k",
+        "max_completion_length",
+    ):
         assert config_fields()[name].default == real[name].default, name
 
 
