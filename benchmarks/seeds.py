@@ -37,6 +37,7 @@ class Arm:
     changes: tuple[str, ...] = ()
 
     def overrides(self) -> list[str]:
+        """Overrides that turn the recipe into this arm."""
         if self.world == "default":
             return list(self.changes)
         return [*self.changes, f"model.preset={self.world}", f"domains.maths.data.preset={self.world}"]

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+ONE_THREAD_BELOW = 1_000_000  # parameters; for less, a second thread costs more than it computes
+
+
 def quiet_libraries() -> None:
     """Keeps progress bars and advice of the libraries out of divrl's own screen; warnings and errors still show."""
     import datasets
@@ -48,4 +51,8 @@ def load_model(path: str, dtype: Any = "auto") -> tuple[PreTrainedModel, PreTrai
         raise EnvironmentFault(f"model {path}: {str(error).splitlines()[0]}") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if model.device.type == "cpu" and model.num_parameters() < ONE_THREAD_BELOW:
+        import torch
+
+        torch.set_num_threads(1)
     return model, tokenizer

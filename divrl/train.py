@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from divrl.build import build, load_heldout, sampling_of
 from divrl.check import Checked
 from divrl.checkpoint import last_complete, step_of
-from divrl.data.domains import heldout_rows, train_dataset
 from divrl.errors import CheckpointError, EnvironmentFault, Problem, RecipeError
-from divrl.loading import load_model, quiet_libraries
+from divrl.loading import quiet_libraries
 from divrl.monitors.sinks import JsonlSink, Sink, Sinks, WandbSink, read_rows, rewind, wandb_mode
 from divrl.monitors.terminal import TerminalSink
 from divrl.recipe import Recipe
@@ -30,7 +30,6 @@ from divrl.types import Row
 if TYPE_CHECKING:
     from trl import GRPOConfig
 
-    from divrl.evaluation.sampling import Sampling
     from divrl.monitors.callback import MonitorCallback
     from divrl.trainers.grpo import DivGRPOTrainer
 
@@ -122,9 +121,9 @@ def _train(checked: Checked, folder: Path, *, resume: bool) -> None:
     if main and resume:
         kept = rewind(record, step_of(checkpoint) if checkpoint else -1)
 
-    heldout = _heldout(checked)  # before any model is loaded: it can be wrong
+    heldout = load_heldout(checked)  # before any model is loaded: it can be wrong
     model_path = bound.model(progress=_pretraining(console)) if bound.model_shows_progress and main else bound.model()
-    trainer, callback = _build(checked, heldout, model_path, checkpoints)
+    trainer, callback = build(checked, heldout, model_path, checkpoints)
     steps = _steps(checked, trainer.args)
     if main:
         callback.sinks = _sinks(recipe, folder, console, steps)
@@ -154,113 +153,6 @@ def _train(checked: Checked, folder: Path, *, resume: bool) -> None:
         callback.sinks.close()
 
 
-def _config(recipe: Recipe, checkpoints: Path) -> GRPOConfig:
-    """TRL's configuration: the recipe's trainer section, over defaults that fit the device."""
-    import torch
-    from trl import GRPOConfig
-
-    own: dict[str, Any] = {
-        "logging_steps": 1,
-        "save_strategy": "epoch",
-        "save_total_limit": 2,
-        "logging_nan_inf_filter": False,
-        "disable_tqdm": True,
-    }
-    cpu = recipe.trainer.get("use_cpu", False) or not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    if cpu:
-        # TRL's defaults are for GPUs: on a CPU bf16 is emulated, and recomputing activations costs a third of a step to
-        # save memory that a model which fits a CPU does not lack
-        own |= {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "dataloader_pin_memory": False}
-    fixed = {
-        "output_dir": str(checkpoints),
-        "run_name": recipe.name,
-        "seed": recipe.seed,
-        "report_to": "none",
-        "remove_unused_columns": False,
-    }
-    try:
-        return GRPOConfig(**(own | recipe.trainer | fixed))
-    except (ValueError, TypeError) as error:
-        raise RecipeError([Problem("trainer", str(error), "values that TRL's GRPOConfig accepts")]) from error
-
-
-Heldout = dict[str, dict[str, list[Row]]]
-
-
-def _heldout(checked: Checked) -> Heldout:
-    """The rows that monitors (validation) and evaluation (test) look at, by split and domain."""
-    recipe, domains = checked.bound.recipe, checked.bound.domains
-    found: Heldout = {}
-    if spec := recipe.monitors.format:
-        found["validation"] = {domain.name: heldout_rows(domain, "validation", spec.prompts) for domain in domains}
-    if evaluation := recipe.evaluation:
-        found["test"] = {domain.name: heldout_rows(domain, "test", evaluation.prompts) for domain in domains}
-    return found
-
-
-def _build(
-    checked: Checked, heldout: Heldout, model_path: str, checkpoints: Path
-) -> tuple[DivGRPOTrainer, MonitorCallback]:
-    import torch
-    from transformers import PrinterCallback, set_seed
-
-    from divrl.mix import RewardMix
-    from divrl.monitors.callback import MonitorCallback
-    from divrl.monitors.format import FormatMonitor
-    from divrl.trainers.grpo import TINY_PARAMETERS, DivGRPOTrainer, grouped_rollout
-
-    recipe, bound = checked.bound.recipe, checked.bound
-    args = _config(recipe, checkpoints)
-    set_seed(recipe.seed)
-    model, tokenizer = load_model(model_path, torch.float32 if args.use_cpu else "auto")
-    if args.use_cpu and model.num_parameters() < TINY_PARAMETERS / 20:
-        torch.set_num_threads(1)  # below a million parameters a second thread costs more than it computes
-    dataset, indices = train_dataset(checked.rows)
-    mix = RewardMix(bound.mix, args.num_generations, recipe.failures.budget, recipe.failures.window)
-    sampling = _sampling(args)
-    monitor = None
-    if spec := recipe.monitors.format:
-        monitor = FormatMonitor(
-            bound.domains, bound.mix, heldout["validation"], spec.samples, spec.collapse_share, sampling
-        )
-    every = recipe.monitors.format.every_steps if recipe.monitors.format else None
-    callback = MonitorCallback(None, monitor, every, set())
-    lora = None
-    if recipe.lora is not None:
-        from peft import LoraConfig
-
-        try:
-            lora = LoraConfig(task_type="CAUSAL_LM", **recipe.lora)
-        except TypeError as error:
-            raise RecipeError([Problem("lora", str(error), "arguments of peft's LoraConfig")]) from error
-    grouped = recipe.rollout == "grouped" or (
-        recipe.rollout == "auto" and args.use_cpu and model.num_parameters() < TINY_PARAMETERS and _plain_sampling(args)
-    )
-    rollout = grouped_rollout(args.max_completion_length, args.temperature, args.top_p, args.top_k) if grouped else None
-    trainer = DivGRPOTrainer(
-        mix=mix, weights=bound.weights, rows_by_domain=indices, model=model, processing_class=tokenizer, args=args,
-        train_dataset=dataset, callbacks=[callback], peft_config=lora, rollout_func=rollout,
-    )  # fmt: skip
-    trainer.remove_callback(PrinterCallback)
-    callback.trainer = trainer
-    return trainer, callback
-
-
-def _plain_sampling(args: GRPOConfig) -> bool:
-    """Whether the recipe samples in a way that the grouped sampler knows."""
-    return (
-        not args.use_vllm and not args.use_transformers_continuous_batching and args.min_p is None
-        and args.repetition_penalty == 1.0 and not args.generation_kwargs and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
-        and os.environ.get("ACCELERATE_USE_FSDP") != "true"
-    )  # fmt: skip
-
-
-def _sampling(args: GRPOConfig) -> Sampling:
-    from divrl.evaluation.sampling import Sampling
-
-    return Sampling(args.max_completion_length, args.temperature, args.top_p, args.top_k, seed=0)
-
-
 def _steps(checked: Checked, args: GRPOConfig) -> int:
     if args.max_steps > 0:
         return int(args.max_steps)
@@ -288,7 +180,7 @@ def _evaluated(
     assert spec is not None
     model = trainer.accelerator.unwrap_model(trainer.model)
     known = callback.monitor.known if callback.monitor else {}
-    sampling = _sampling(trainer.args)
+    sampling = sampling_of(trainer.args)
     return evaluate(model, trainer.processing_class, checked.bound, rows, spec.samples, spec.k, sampling, known)
 
 

@@ -93,7 +93,7 @@ def test_gym_splits_are_disjoint_and_reproducible():
     assert not set(drawn["validation"]) & set(drawn["test"])
     with pytest.raises(DataError, match="did you mean 'chain_sum'"):
         list(reasoning_gym("train", "chain_sums"))
-    with pytest.raises(DataError, match="chain_sum.config"):
+    with pytest.raises(DataError, match=r"chain_sum\.config"):
         list(reasoning_gym("train", "chain_sum", config={"nonsense": 1}))
 
 

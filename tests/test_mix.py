@@ -80,8 +80,8 @@ def test_a_reward_that_raises_is_counted_and_ends_the_run_past_the_budget():
 
     reward = mix(BoundTerm("flaky", flaky), failure_budget=0.15, failure_window=20)
     assert [call(reward)[0] for _ in range(10)] == [1.0] * 9 + [None]
+    calls["n"] = 9
     with pytest.raises(RewardError, match=r"'flaky'.*KeyError: 'gone'.*flaky, line"):
-        calls["n"] = 9
         call(mix(BoundTerm("flaky", flaky)))
 
 

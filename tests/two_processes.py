@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 from accelerate import PartialState
 
@@ -29,6 +30,5 @@ if state.num_processes > 1:
 
     rewards = gather_object(rewards)
 if state.is_main_process:
-    with open(sys.argv[1], "w") as file:
-        json.dump(rewards, file)
+    Path(sys.argv[1]).write_text(json.dumps(rewards))
 state.destroy_process_group()

@@ -11,7 +11,8 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,9 +56,23 @@ def ensure_base(settings: WorldSettings, progress: Callable[[int, int, float], N
         if not folder.is_dir():
             aside = folder.with_suffix(".partial")
             shutil.rmtree(aside, ignore_errors=True)
-            pretrain(settings, aside, progress)
+            with _one_thread():
+                pretrain(settings, aside, progress)
             aside.rename(folder)
     return folder
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A second thread would cost more than it computes at this size, and would change the last bits of the weights."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _batches(settings: WorldSettings) -> list[tuple[torch.Tensor, torch.Tensor]]:
