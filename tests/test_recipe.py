@@ -19,10 +19,13 @@ def test_every_shipped_recipe_passes_its_own_check(path):
     assert path.read_text().startswith("# "), "a recipe opens with one line on what it is for"
 
 
-def test_numbers_in_scientific_notation_are_numbers(write_recipe):
+def test_scalars_are_what_they_look_like(write_recipe):
     path = write_recipe()
     path.write_text(path.read_text().replace("0.001", "1e-3"))
-    assert load_recipe(path).trainer["learning_rate"] == 1e-3
+    recipe = load_recipe(path, ["trainer.save_strategy=no", "trainer.use_cpu=true"])
+    assert recipe.trainer["learning_rate"] == 1e-3
+    assert recipe.trainer["save_strategy"] == "no"
+    assert recipe.trainer["use_cpu"] is True
 
 
 def test_extends_and_overrides(write_recipe, tmp_path):
