@@ -93,8 +93,16 @@ def report(
     """Write one self-contained HTML page and PNGs: formats per epoch, accuracy against diversity, pass@k before and after."""
     from divrl.report.page import write_report
 
-    page = write_report(runs, output or runs[0])
-    Console().print(f"[bold]{escape(str(page))}[/bold]", highlight=False)
+    written, console = write_report(runs, output or runs[0]), Console()
+    for section in written.sections:
+        if section.rows:
+            table = Table(title=f"{section.domain} ({section.kind})", title_justify="left", box=None, pad_edge=False)
+            for i, heading in enumerate(section.header):
+                table.add_column(escape(heading), justify="right" if i else "left")
+            for row in section.rows:
+                table.add_row(*map(escape, row))
+            console.print(table, "")
+    console.print(f"[bold]{escape(str(written.page))}[/bold]", highlight=False)
 
 
 GROUPS = {

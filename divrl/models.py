@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from divrl.errors import EnvironmentFault, Problem, RecipeError
-from divrl.lab.base import cache_folder, ensure_base
+from divrl.lab.base import cache_folder, ensure_base, save_model_files
 from divrl.lab.settings import PRESETS, WorldSettings
 from divrl.progress import Progress, silent
 
@@ -146,7 +146,7 @@ def gguf_package(package: str, file: str | None = None, progress: Progress = sil
             del model.config.quantization_config
             model.hf_quantizer = None
             model.is_quantized = False
-            model.save_pretrained(aside)
+            save_model_files(model, aside)
             AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(aside)
             aside.rename(folder)
     return str(folder)

@@ -83,10 +83,11 @@ def _locked(folder: Path) -> Iterator[None]:
 def _prepare(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> list[dict[str, Any]]:
     """Decides between a new run and an interrupted one, and returns the rows that an earlier run recorded."""
     record, written = folder / "recipe.json", recipe.model_dump(mode="json")
+    rows = read_rows(folder / "metrics.jsonl")
     if process()[0] != 0:
-        return read_rows(folder / "metrics.jsonl") if resume else []
+        return rows if resume else []
     if record.exists() and not resume:
-        if not overwrite and (folder / "metrics.jsonl").exists():
+        if not overwrite and rows:
             what = f"{folder} holds a run already"
             raise RecipeError(
                 [Problem("name", what, "--resume to continue it, --overwrite to replace it, or another name=")]
@@ -94,19 +95,29 @@ def _prepare(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> 
         for path in folder.iterdir():
             if path.name != ".lock":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if record.exists():
-        before = json.loads(record.read_text())["recipe"]
+    if record.exists() and rows:  # a start that recorded nothing binds nobody
+        before, now = _flat(json.loads(record.read_text())["recipe"]), _flat(written)
         changed = [
-            key for key in {**before, **written} if before.get(key) != written.get(key) and key not in MAY_CHANGE
+            key
+            for key in {**before, **now}
+            if before.get(key) != now.get(key) and key.partition(".")[0] not in MAY_CHANGE
         ]
         if changed:
-            told = "; ".join(f"{key}: {before.get(key)} -> {written.get(key)}" for key in changed)
+            told = "; ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed)
             raise CheckpointError(f"{folder} was trained with another recipe ({told}); use another name=")
     else:
         machine = {"python": platform.python_version(), "system": platform.system(), "cpus": os.cpu_count()}
         content = {"recipe": written, "versions": {name: version(name) for name in PACKAGES}, "machine": machine}
         record.write_text(json.dumps(content, indent=2))
-    return read_rows(folder / "metrics.jsonl") if resume else []
+    return rows if resume else []
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{dotted key: value} of a nested mapping."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _train(checked: Checked, folder: Path, *, resume: bool) -> None:

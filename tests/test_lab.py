@@ -1,4 +1,5 @@
 import itertools
+import os
 import random
 
 import pytest
@@ -114,3 +115,13 @@ def test_bad_world_options_are_named_all_at_once():
     assert "'code'" in str(error.value)
     assert "'grow'" in str(error.value)
     assert "model.layers" in str(error.value)
+
+
+def test_any_rank_may_build_the_base(tmp_path, divrl):
+    """`save_pretrained` writes no weights on other ranks than the first; the base must be whole whoever builds it."""
+    import subprocess
+    import sys
+
+    code = "from divrl.models import lab; from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained(lab(preset='tiny', steps=2))"
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"RANK": "1", "LOCAL_RANK": "1", "DIVRL_CACHE": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

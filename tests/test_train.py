@@ -122,7 +122,7 @@ def test_the_same_recipe_gives_the_same_run(finished):
 def test_report_of_runs_is_one_self_contained_page(finished, tmp_path):
     from divrl.report.page import write_report
 
-    page = write_report([finished[1], finished[1]], tmp_path)
+    page = write_report([finished[1], finished[1]], tmp_path).page
     html = page.read_text()
     assert html.count("<img") == 6
     assert html.count("data:image/png;base64,") == 6
@@ -146,7 +146,7 @@ def test_the_report_escapes_what_models_wrote(finished, tmp_path):
     record = copy / "metrics.jsonl"
     record.write_text(re.sub(r'("format/maths/top": )"[^"]*"', rf'\1"{evil}"', record.read_text()))
     assert evil in record.read_text()
-    html = write_report([copy], tmp_path).read_text()
+    html = write_report([copy], tmp_path).page.read_text()
     assert evil not in html
     assert "script-src" not in html
     assert "default-src &#39;none&#39;" in html or "default-src 'none'" in html

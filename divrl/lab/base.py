@@ -21,6 +21,7 @@ from divrl.lab.settings import WorldSettings
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 IGNORED = -100
 WARMUP_STEPS = 100
@@ -102,6 +103,21 @@ def _batches(settings: WorldSettings) -> list[tuple[torch.Tensor, torch.Tensor]]
     return batches
 
 
+def save_model_files(model: PreTrainedModel, folder: Path) -> None:
+    """Writes an ordinary checkpoint (safetensors, configuration) from whichever process calls it.
+
+    `save_pretrained` leaves the weights out on all ranks but the first, and any rank may be the one that builds a model.
+    """
+    from safetensors.torch import save_model
+
+    folder.mkdir(parents=True, exist_ok=True)
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    if model.generation_config is not None:
+        model.generation_config.save_pretrained(folder)
+    save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
+
+
 def pretrain(settings: WorldSettings, folder: Path, progress: Callable[[int, int, float], None] | None = None) -> None:
     """Trains the model from scratch (loss on completions only) and saves model and tokenizer in `folder`."""
     import torch
@@ -137,6 +153,6 @@ def pretrain(settings: WorldSettings, folder: Path, progress: Callable[[int, int
         if progress and step % report_every == 0:
             progress(step, settings.steps, float(loss.detach()))
     model.eval()
-    model.save_pretrained(folder, safe_serialization=True)
+    save_model_files(model, folder)
     tokenizer.save_pretrained(folder)
     (folder / "world.json").write_text(settings.model_dump_json(indent=2))

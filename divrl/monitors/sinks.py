@@ -56,6 +56,7 @@ class WandbSink:
     def __init__(
         self, folder: Path, name: str, project: str, mode: Literal["online", "offline"], config: dict[str, Any]
     ):
+        os.environ.setdefault("WANDB_SILENT", "true")  # its own lines would tear the live screen
         import wandb
 
         kept = folder / "wandb_id"

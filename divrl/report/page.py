@@ -14,14 +14,10 @@ from divrl.report import sentences
 from divrl.report.plots import accuracy_against_diversity, format_shares, pass_at_k_curves
 from divrl.report.runs import Run, load_run
 
-TABLE = (
+STATISTICS = (
     ("entropy_per_prompt_normalised", "format entropy within a prompt"),
     ("entropy_normalised", "format entropy over all prompts"),
     ("top_share", "share of the top format"),
-    ("pass@1", "pass@1"),
-    ("pass@4", "pass@4"),
-    ("pass@16", "pass@16"),
-    ("pass@64", "pass@64"),
     ("distinct_valid", "distinct right answers / samples"),
     ("template_entropy", "entropy of right formats (nats)"),
 )
@@ -77,19 +73,37 @@ def _section(runs: Sequence[Run], domain: str, plots: Path) -> Section:
 
 
 def table(runs: Sequence[Run], domain: str) -> tuple[list[str], list[list[str]]]:
-    """The evaluation in numbers: a row a statistic, a column for the base model and for each run."""
+    """The runs in numbers: a row a statistic, a column for the base model and for each run.
+
+    First the format entropy at the end of each epoch, as the monitor saw it; then the evaluation on the test prompts.
+    """
     if not runs:
         return [], []
     rows = []
-    for key, words in TABLE:
+    epochs = sorted({row["epoch"] for run in runs for row in run.formats if row["epoch"] == round(row["epoch"])})
+    for epoch in epochs:
+        values = [run.at_epoch(domain, "entropy_per_prompt_normalised", epoch) for run in runs]
+        base = f"{values[0]:.3f}" if epoch == 0 and values[0] is not None else ""
+        shown = ["" if value is None or epoch == 0 else f"{value:.3f}" for value in values]
+        rows.append([f"format entropy within a prompt, epoch {epoch:g}", base, *shown])
+    ks = sorted({k for run in runs for which in (0, -1) for k in run.pass_curve(domain, which)})
+    for key, words in [*((f"pass@{k}", f"pass@{k}") for k in ks), *STATISTICS]:
         values = [runs[0].evaluated(domain, key, 0), *(run.evaluated(domain, key, -1) for run in runs)]
         if any(value is not None for value in values):
             rows.append([words, *("" if value is None else f"{value:.3f}" for value in values)])
     return ["", "base model", *(run.name for run in runs)], rows
 
 
-def write_report(folders: Sequence[Path], output: Path) -> Path:
-    """Writes `report.html` and `plots/` into `output` and returns the page's path.
+@dataclass(frozen=True)
+class Report:
+    """Where a report was written, and its tables."""
+
+    page: Path
+    sections: list[Section]
+
+
+def write_report(folders: Sequence[Path], output: Path) -> Report:
+    """Writes `report.html` and `plots/` into `output`.
 
     Completions never reach the page unescaped, and it loads nothing: it opens anywhere.
 
@@ -115,4 +129,4 @@ def write_report(folders: Sequence[Path], output: Path) -> Path:
     )  # fmt: skip
     page = output / "report.html"
     page.write_text(html, encoding="utf-8")
-    return page
+    return Report(page, sections)

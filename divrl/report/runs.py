@@ -53,6 +53,13 @@ class Run:
         values = (row.get(f"format/{domain}/{statistic}") for row in self.formats)
         return [float("nan") if value is None else float(value) for value in values]
 
+    def at_epoch(self, domain: str, statistic: str, epoch: float) -> float | None:
+        """A statistic of the format monitor at the end of an epoch."""
+        for row in self.formats:
+            if row["epoch"] == epoch:
+                return float(row[f"format/{domain}/{statistic}"])
+        return None
+
     def evaluated(self, domain: str, statistic: str, which: int) -> float | None:
         """A statistic of the evaluation before (0) or after (-1) training."""
         if not self.evaluations or (which == -1 and self.evaluations[-1]["step"] == 0):
