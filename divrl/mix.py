@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import math
 import numbers
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -169,7 +170,7 @@ class RewardMix:
     """TRL's reward function for a whole recipe.
 
     After each call `advantage_shift` holds, per local completion, what bonuses with `combine: advantage` add to the
-    normalised advantages; the trainer reads it.
+    normalised advantages, and `seconds` what the call took; the trainer reads both.
 
     Args:
         domains: what earns reward in each domain.
@@ -187,6 +188,7 @@ class RewardMix:
         self.failure_budget = failure_budget
         self.recent: deque[tuple[int, int]] = deque(maxlen=failure_window)
         self.advantage_shift: list[float] = []
+        self.seconds = 0.0
 
     def __call__(
         self,
@@ -202,6 +204,7 @@ class RewardMix:
         Raises:
             RewardError: on every process, if a reward on any of them broke its contract or the failure budget is spent.
         """
+        begun = time.perf_counter()
         progress = trainer_state.global_step / max(1, trainer_state.max_steps) if trainer_state else 0.0
         local: list[Scored | RewardError]
         try:
@@ -221,6 +224,7 @@ class RewardMix:
         self.advantage_shift = shift[own]
         if log_metric:
             self._log(rows[own], rewards[own], novelty[own], log_metric)
+        self.seconds = time.perf_counter() - begun
         return rewards[own]
 
     def _score(

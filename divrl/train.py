@@ -175,7 +175,14 @@ def _sinks(recipe: Recipe, folder: Path, console: Console, steps: int) -> Sinks:
     sinks: list[Sink] = [JsonlSink(folder / "metrics.jsonl")]
     mode = wandb_mode(recipe.wandb.mode)
     if mode != "disabled":
-        sinks.append(WandbSink(folder, recipe.name, recipe.wandb.project, mode, recipe.model_dump(mode="json")))
+        settings = (folder, recipe.name, recipe.wandb.project)
+        try:
+            sinks.append(WandbSink(*settings, mode, recipe.model_dump(mode="json")))
+        except EnvironmentFault as error:
+            if recipe.wandb.mode != "auto" or mode == "offline":
+                raise
+            console.print(f"{error}: writing offline", style="yellow", highlight=False)
+            sinks.append(WandbSink(*settings, "offline", recipe.model_dump(mode="json")))
     kinds = {name: spec.kind for name, spec in recipe.domains.items()}
     sinks.append(TerminalSink(console, recipe.name, steps, kinds))
     return Sinks(sinks)

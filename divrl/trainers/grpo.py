@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,8 @@ class DivGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     Everything that is overridden, and why (held by tests/contract/test_trl.py):
 
     - `_get_train_sampler`: the curriculum draws the prompts, in TRL's own order of repeats.
-    - `_generate_and_score_completions`: adds what `combine: advantage` bonuses pay, after TRL's normalisation.
+    - `_generate_and_score_completions`: adds what `combine: advantage` bonuses pay, after TRL's normalisation, and takes
+      the time.
     - `_save_checkpoint`, `_load_optimizer_and_scheduler`: what TRL forgets at a checkpoint: the position in the generation
       cycle, completions not yet trained on, metrics not yet logged.
 
@@ -78,7 +80,10 @@ class DivGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return self.sampler
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        begun = time.perf_counter()
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        self._metrics["train"]["seconds/rollout"].append(time.perf_counter() - begun - self.mix.seconds)
+        self._metrics["train"]["seconds/rewards"].append(self.mix.seconds)
         shift = self.mix.advantage_shift
         if any(shift):
             output["advantages"] = output["advantages"] + torch.tensor(shift, device=output["advantages"].device)
