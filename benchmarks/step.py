@@ -136,6 +136,27 @@ def blocks(clock: Clock, block: int) -> list[tuple[float, float]]:
     return found
 
 
+def measurement(prompts: int = 50, samples: int = 64) -> tuple[float, float]:
+    """Seconds to sample what an evaluation looks at: with divrl's sampler, and with `generate` on the same prompts."""
+    from divrl.generation import encode, sample
+    from divrl.lab.domains import lab_problems
+
+    model, tokenizer = load_model(check_recipe("recipes/lab/quickstart.yaml").bound.model())
+    texts = [str(row["prompt"]) for row in lab_problems("test", heldout=prompts)]
+    batch = tokenizer(
+        [text for text in texts for _ in range(samples)], return_tensors="pt", padding=True, return_token_type_ids=False
+    )
+    ours, theirs = [], []
+    for _ in range(5):
+        begun = time.perf_counter()
+        sample(model, encode(tokenizer, texts), samples, max_new_tokens=28, eos_ids=[tokenizer.eos_token_id])
+        ours.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        model.generate(**batch, max_new_tokens=28, do_sample=True, top_k=0)
+        theirs.append(time.perf_counter() - begun)
+    return statistics.median(ours), statistics.median(theirs)
+
+
 def reward_side(groups: list[tuple[int, int]]) -> list[dict[str, float]]:
     """Milliseconds of the mix alone, with and without its bonus, for B prompts x G siblings of lab completions."""
     from divrl.lab.domains import lab_problems
@@ -207,6 +228,11 @@ def main() -> None:
     lines += [
         f"{int(row['prompts'] * row['siblings'])} completions ({row['prompts']} x {row['siblings']}): {row['ms']:.0f} ms, without the bonus {row['ms without bonus']:.0f} ms."
         for row in side[1:]
+    ]
+    ours, theirs = measurement()
+    lines += [
+        "",
+        f"Sampling 50 x 64 held-out completions: {ours:.2f} s, with generate {theirs:.2f} s ({theirs / ours:.1f} times).",
     ]
     text = "\n".join(lines) + "\n"
     RESULTS.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from divrl.errors import Problem, RecipeError
-from divrl.mix import BoundBonus, BoundTerm, MixDomain
+from divrl.mix import OWN_STATISTICS, BoundBonus, BoundTerm, MixDomain
 from divrl.recipe import Bonus, DomainSpec, Recipe, Term, Use
 from divrl.resolve import Function, bind_options, importable, named_parameters, nearest, resolve, takes_any_keyword
 from divrl.types import Domain, Row, Scores, Split
@@ -66,6 +66,8 @@ def _domain(name: str, spec: DomainSpec, injected: Mapping[str, Any], problems: 
 
 def _term(where: str, name: str, term: Term, problems: list[Problem]) -> BoundTerm | None:
     here = f"{where}.terms.{name}"
+    if name in OWN_STATISTICS:
+        problems.append(Problem(here, "divrl logs a statistic of this name itself", "another name"))
     function = find(term, "reward", here, problems)
     if function is None:
         return None
@@ -96,10 +98,6 @@ def _term(where: str, name: str, term: Term, problems: list[Problem]) -> BoundTe
 def _bonus(where: str, spec: Bonus, fingerprint: Function | None, problems: list[Problem]) -> BoundBonus | None:
     injected = {"fingerprint": fingerprint} if fingerprint else {}
     metric = _bound(spec.metric, "metric", f"{where}.bonus.metric", problems, ("texts",), injected)
-    if spec.combine == "rank" and isinstance(spec.weight, float | int) and not 0 <= spec.weight <= 1:
-        problems.append(
-            Problem(f"{where}.bonus.weight", f"{spec.weight!r} does not fit combine: rank", "a weight in [0, 1]")
-        )
     if metric is None:
         return None
     return BoundBonus(spec.metric.use, metric, spec.weight, spec.gate, spec.combine, spec.floor)

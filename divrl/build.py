@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from divrl.check import Checked
-from divrl.data.domains import heldout_rows, train_dataset
-from divrl.errors import Problem, RecipeError
+from divrl.data.domains import conversational, heldout_rows, train_dataset
+from divrl.errors import EnvironmentFault, Problem, RecipeError
 from divrl.loading import load_model
 from divrl.recipe import Recipe
 from divrl.types import Row
@@ -47,7 +47,9 @@ def configure(recipe: Recipe, checkpoints: Path) -> GRPOConfig:
     }
     try:
         return GRPOConfig(**(own | recipe.trainer | fixed))
-    except (ValueError, TypeError) as error:
+    except ImportError as error:
+        raise EnvironmentFault(str(error)) from error
+    except Exception as error:  # GRPOConfig checks its values in many ways
         raise RecipeError([Problem("trainer", str(error), "values that TRL's GRPOConfig accepts")]) from error
 
 
@@ -66,7 +68,7 @@ def load_heldout(checked: Checked) -> Heldout:
 
 
 def build(
-    checked: Checked, heldout: Heldout, model_path: str, checkpoints: Path
+    checked: Checked, heldout: Heldout, model_path: str, args: GRPOConfig
 ) -> tuple[DivGRPOTrainer, MonitorCallback]:
     """The trainer of a run, and the callback through which it is watched (its sinks are still to be opened)."""
     import torch
@@ -78,11 +80,11 @@ def build(
     from divrl.trainers.grpo import TINY_PARAMETERS, DivGRPOTrainer, grouped_rollout
 
     recipe, bound = checked.bound.recipe, checked.bound
-    args = configure(recipe, checkpoints)
     set_seed(recipe.seed)
     model, tokenizer = load_model(model_path, torch.float32 if args.use_cpu else "auto")
     dataset, indices = train_dataset(checked.rows)
-    mix = RewardMix(bound.mix, args.num_generations, recipe.failures.budget, recipe.failures.window)
+    own = {name: frozenset(key for row in part for key in row) for name, part in checked.rows.items()}
+    mix = RewardMix(bound.mix, args.num_generations, recipe.failures.budget, recipe.failures.window, own)
     sampling = sampling_of(args)
     monitor = None
     if spec := recipe.monitors.format:
@@ -91,32 +93,49 @@ def build(
         )
     every = recipe.monitors.format.every_steps if recipe.monitors.format else None
     callback = MonitorCallback(None, monitor, every, set())
-    lora = None
-    if recipe.lora is not None:
-        from peft import LoraConfig
-
-        try:
-            lora = LoraConfig(task_type="CAUSAL_LM", **recipe.lora)
-        except TypeError as error:
-            raise RecipeError([Problem("lora", str(error), "arguments of peft's LoraConfig")]) from error
     grouped = recipe.rollout == "grouped" or (
         recipe.rollout == "auto" and args.use_cpu and model.num_parameters() < TINY_PARAMETERS and _plain_sampling(args)
     )
     rollout = grouped_rollout(args.max_completion_length, args.temperature, args.top_p, args.top_k) if grouped else None
+    if tokenizer.chat_template is None and any(True in conversational(rows) for rows in checked.rows.values()):
+        what = f"the tokenizer of {model_path} has no chat template, and the prompts are messages"
+        raise RecipeError([Problem("model", what, "plain prompts, or a model with a chat template")])
+    if recipe.rollout == "grouped" and not _plain_sampling(args):
+        what = "the grouped sampler knows temperature, top_p and top_k only, on one device"
+        raise RecipeError([Problem("rollout", what, "rollout: trl")])
     trainer = DivGRPOTrainer(
         mix=mix, weights=bound.weights, rows_by_domain=indices, model=model, processing_class=tokenizer, args=args,
-        train_dataset=dataset, callbacks=[callback], peft_config=lora, rollout_func=rollout,
+        train_dataset=dataset, callbacks=[callback], peft_config=lora_config(recipe), rollout_func=rollout,
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
     callback.trainer = trainer
     return trainer, callback
 
 
+def lora_config(recipe: Recipe) -> Any:
+    """Peft's LoraConfig as the recipe says, or None.
+
+    Raises:
+        RecipeError: an argument it does not take, or a rank that is none.
+    """
+    if recipe.lora is None:
+        return None
+    from peft import LoraConfig
+
+    try:
+        config = LoraConfig(task_type="CAUSAL_LM", **recipe.lora)
+    except Exception as error:
+        raise RecipeError([Problem("lora", str(error), "arguments of peft's LoraConfig")]) from error
+    if not isinstance(config.r, int) or config.r < 1:
+        raise RecipeError([Problem("lora.r", f"{config.r!r} does not fit", "a whole number > 0")])
+    return config
+
+
 def _plain_sampling(args: GRPOConfig) -> bool:
     """Whether the recipe samples in a way that the grouped sampler knows."""
     return (
         not args.use_vllm and not args.use_transformers_continuous_batching and args.min_p is None
-        and args.repetition_penalty == 1.0 and not args.generation_kwargs and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
+        and not args.chat_template_kwargs and args.repetition_penalty == 1.0 and not args.generation_kwargs and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
         and os.environ.get("ACCELERATE_USE_FSDP") != "true"
     )  # fmt: skip
 
@@ -125,4 +144,4 @@ def sampling_of(args: GRPOConfig) -> Sampling:
     """The sampling of monitors and evaluation: that of the rollouts."""
     from divrl.evaluation.sampling import Sampling
 
-    return Sampling(args.max_completion_length, args.temperature, args.top_p, args.top_k, seed=0)
+    return Sampling(args.max_completion_length, args.temperature, args.top_p, args.top_k)

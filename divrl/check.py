@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from divrl.bind import BoundRecipe, bind
+from divrl.curriculum.weights import normalised
 from divrl.data.domains import conversational, load_rows
-from divrl.errors import DataError, Problem, RecipeError
-from divrl.mix import MixDomain, score_terms
+from divrl.diversity.bonus import checked as checked_novelty
+from divrl.errors import DataError, Problem, RecipeError, RewardError
+from divrl.mix import OUTSIDE_TRAINING, MixDomain, score_terms
 from divrl.recipe import Recipe, load_content, parse_recipe
 from divrl.resolve import named_parameters, takes_any_keyword
 from divrl.trainer_fields import Batch, batch_of, field_problems
@@ -79,11 +82,46 @@ def check_recipe(path: str | Path, overrides: list[str] | None = None, *, score_
         problems.append(
             Problem("domains", f"{total} training prompts do not fill one batch", f"at least {batch.prompts_per_batch}")
         )
+    problems += _tried(checked)
     if not problems and score_gold:
         problems = _gold(checked)
     if problems:
         raise RecipeError(problems)
     return checked
+
+
+def _tried(checked: Checked) -> list[Problem]:
+    """Calls the curriculum, the metrics and the fingerprints once, so that what cannot work is known now."""
+    problems: list[Problem] = []
+    names = [domain.name for domain in checked.bound.domains]
+    for progress, score in ((0.0, math.nan), (0.0, 0.5), (0.5, 0.5), (1.0, 1.0)):
+        if not problems:
+            try:
+                given = checked.bound.weights(progress, dict.fromkeys(names, score))
+                normalised(given, names, f"at progress {progress:g}")
+            except RecipeError as error:
+                problems += error.problems
+            except Exception as error:
+                problems.append(
+                    Problem("curriculum", f"raised {type(error).__name__}: {error}", "f(progress, scores) -> weights")
+                )
+    for domain, mix in zip(checked.bound.domains, checked.bound.mix, strict=True):
+        texts = [str(row.get(name, "")) for row in checked.rows[domain.name][:2] for name in ("prompt", *GOLD_COLUMNS)]
+        try:
+            for text in texts:
+                domain.fingerprint(text)
+        except Exception as error:
+            what = f"raised {type(error).__name__}: {error}"
+            problems.append(Problem(f"domains.{domain.name}.fingerprint", what, "f(text) -> the name of its format"))
+        if mix.bonus:
+            try:
+                checked_novelty(mix.bonus.metric(texts), len(texts), mix.bonus.name)
+            except RewardError as error:
+                problems.append(Problem(f"domains.{domain.name}.bonus.metric", str(error)))
+            except Exception as error:
+                what = f"raised {type(error).__name__}: {error}"
+                problems.append(Problem(f"domains.{domain.name}.bonus.metric", what, "f(texts) -> novelties"))
+    return problems
 
 
 def load_all(domains: Iterable[Domain]) -> dict[str, list[Row]]:
@@ -137,7 +175,7 @@ def _form(content: dict[str, Any], problems: list[Problem]) -> tuple[Recipe | No
 
 def _mend(rest: dict[str, Any], location: list[Any], kind: str) -> None:
     node: Any = rest
-    path = [part for part in location if part != "options"]
+    path = [part for part in location if part not in ("options", "[key]")]
     for part in path[:-1]:
         if not isinstance(node, dict) or part not in node:
             return
@@ -236,4 +274,4 @@ def score_gold(domain: MixDomain, rows: list[Row], answers: list[str]) -> list[A
     columns = {
         key: [row.get(key) for row in rows] for key in dict.fromkeys(k for row in rows for k in row) if key != "prompt"
     }
-    return score_terms(domain, prompts, completions, columns)
+    return score_terms(domain, prompts, completions, columns, **OUTSIDE_TRAINING)

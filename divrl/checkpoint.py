@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def _state_file(checkpoint: Path, rank: int) -> Path:
-    return checkpoint / f"divrl_rank{rank}.pt"
+def _state_file(checkpoint: Path, rank: int, world: int) -> Path:
+    return checkpoint / f"divrl_rank{rank}of{world}.pt"
+
+
+def _whole(checkpoint: Path) -> bool:
+    """Whether every process of the run that wrote the checkpoint has written its state, which it does last."""
+    files = list(checkpoint.glob("divrl_rank*of*.pt"))
+    return bool(files) and len(files) == int(files[0].stem.rpartition("of")[2])
 
 
 def save_rank_state(folder: str | Path, step: int, accelerator: Accelerator, state: dict[str, Any]) -> None:
@@ -27,10 +33,10 @@ def save_rank_state(folder: str | Path, step: int, accelerator: Accelerator, sta
     import torch
 
     accelerator.wait_for_everyone()
-    target = _state_file(Path(folder) / f"checkpoint-{step}", accelerator.process_index)
+    target = _state_file(Path(folder) / f"checkpoint-{step}", accelerator.process_index, accelerator.num_processes)
     aside = target.with_suffix(".partial")
     with aside.open("wb") as file:
-        torch.save({**state, "world": accelerator.num_processes}, file)
+        torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
     aside.rename(target)
@@ -44,14 +50,13 @@ def load_rank_state(checkpoint: str | Path, accelerator: Accelerator) -> dict[st
     """
     import torch
 
-    file = _state_file(Path(checkpoint), accelerator.process_index)
+    file = _state_file(Path(checkpoint), accelerator.process_index, accelerator.num_processes)
     if not file.exists():
-        raise CheckpointError(f"{checkpoint}: no {file.name}; the checkpoint is incomplete")
-    state: dict[str, Any] = torch.load(file, weights_only=True, map_location=accelerator.device)
-    if state["world"] != accelerator.num_processes:
+        found = ", ".join(sorted(path.name for path in Path(checkpoint).glob("divrl_rank*.pt"))) or "none"
         raise CheckpointError(
-            f"{checkpoint}: written by {state['world']} processes, resumed by {accelerator.num_processes}"
+            f"{checkpoint}: no {file.name} (there: {found}); resume with as many processes as wrote it"
         )
+    state: dict[str, Any] = torch.load(file, weights_only=True, map_location=accelerator.device)
     return state
 
 
@@ -60,7 +65,7 @@ def last_complete(folder: Path) -> Path | None:
     found = [
         (int(match[1]), path)
         for path in folder.glob("checkpoint-*")
-        if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and _state_file(path, 0).exists()
+        if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and _whole(path)
     ]
     return max(found)[1] if found else None
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from divrl.errors import DivrlError, EnvironmentFault, Problem, RecipeError
+from divrl.errors import DivrlError, EnvironmentFault, Problem, RecipeError, plain
 
 app = typer.Typer(
     help="Reinforcement learning for language models that gets better without getting narrower.",
@@ -43,6 +43,8 @@ def train(
     if dry_run:
         _show_plan(checked)
         return
+    if resume and overwrite:
+        raise RecipeError([Problem("--overwrite", "contradicts --resume", "one of them")])
     from divrl.train import train as run
 
     folder = run(checked, resume=resume, overwrite=overwrite)
@@ -75,6 +77,9 @@ def evaluate(
         raise RecipeError([Problem("--split", f"{split!r} does not fit", "train, validation or test")])
     from divrl.check import check_recipe
     from divrl.evaluation.standalone import evaluate_folder
+
+    if (output and not output.parent.is_dir()) or (output and output.is_dir()):
+        raise RecipeError([Problem("--json", f"{output} cannot be written", "a file in a folder that is there")])
 
     checked = check_recipe(recipe, overrides, score_gold=False)
     numbers = evaluate_folder(checked, model, split)  # type: ignore[arg-type]
@@ -171,11 +176,11 @@ def _show_plan(checked) -> None:  # type: ignore[no-untyped-def]
         gold = ", ".join(
             f"{g.term} {g.score:g}" for g in checked.gold if g.domain == domain.name and g.score is not None
         )
-        table.add_row(domain.name, spec.kind, str(len(checked.rows[domain.name])), terms, paid, gold or "-")
+        table.add_row(domain.name, spec.kind, str(len(checked.rows[domain.name])), terms, escape(paid), gold or "-")
     console.print(table)
     for name, columns in checked.unused.items():
         console.print(
-            f"note: no reward of {name} reads the column{'s' * (len(columns) > 1)} {', '.join(columns)}",
+            f"note: no reward of {name} reads the column{'s' * (len(columns) > 1)} {escape(plain(', '.join(columns)))}",
             style="yellow",
             highlight=False,
         )
@@ -203,7 +208,7 @@ def _show_evaluation(numbers: dict[str, float]) -> None:
                     if isinstance(v, int)
                     else f"{v:.3f}"
                     if isinstance(v, float)
-                    else escape(str(v))
+                    else escape(plain(str(v)))
                     for v in values
                 ),
             )
@@ -218,7 +223,7 @@ def main() -> None:
         problems = getattr(error, "problems", None)
         lines = [str(p) for p in problems] if problems else [str(error)]
         head = f"{len(lines)} problems:\n" if len(lines) > 1 else ""
-        print(f"divrl: {head}" + "\n".join(f"  {line}" if head else line for line in lines), file=sys.stderr)
+        print(plain(f"divrl: {head}" + "\n".join(f"  {line}" if head else line for line in lines)), file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -228,8 +233,8 @@ def main() -> None:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
             error.show()
             raise SystemExit(2) from None
-        if isinstance(error, OSError) and error.errno == 28:
-            print(f"divrl: the disk is full: {error}", file=sys.stderr)
+        if (isinstance(error, OSError) and error.filename is not None) or getattr(error, "errno", None) == 28:
+            print(plain(f"divrl: {error}"), file=sys.stderr)
             raise SystemExit(EnvironmentFault.exit_code) from None
         traceback.print_exc()
         print("divrl: this is a bug in divrl; please report it with the lines above", file=sys.stderr)

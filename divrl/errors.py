@@ -5,7 +5,6 @@
     |- EnvironmentFault (RuntimeError) 3  the machine: a missing package, device, disk, a run folder in use
     |- DataError      (ValueError)   4  rows that cannot be used, each with where it stands
     |- RewardError    (RuntimeError) 5  a reward that broke its contract or failed too often
-    |- DivergedError  (RuntimeError) 6  training that produced NaN or infinity
     `- CheckpointError (RuntimeError) 7  a checkpoint that is missing, incomplete or from another recipe
 
 Signals end a run with 130 (SIGINT) or 143 (SIGTERM).
@@ -13,8 +12,16 @@ Signals end a run with 130 (SIGINT) or 143 (SIGTERM).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    """The text without control characters and terminal escapes, which a completion could smuggle in."""
+    return _ESCAPES.sub("", text)
 
 
 @dataclass(frozen=True)
@@ -73,12 +80,6 @@ class RewardError(DivrlError, RuntimeError):
     """A reward or metric broke its contract, or could not judge too many completions."""
 
     exit_code = 5
-
-
-class DivergedError(DivrlError, RuntimeError):
-    """Training produced NaN or infinity."""
-
-    exit_code = 6
 
 
 class CheckpointError(DivrlError, RuntimeError):

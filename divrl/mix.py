@@ -17,15 +17,15 @@ from __future__ import annotations
 
 import json
 import math
-import numbers
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Literal, Protocol
 
-from divrl.diversity.bonus import Combine, Gate, passes, pay
+from divrl.diversity.bonus import Combine, Gate, as_number, passes, pay
 from divrl.errors import RewardError
 from divrl.recipe import Weight, weight_at
 from divrl.rollout import gather, groups
@@ -37,6 +37,21 @@ class TrainerState(Protocol):
 
     global_step: int
     max_steps: int
+
+
+OWN_STATISTICS = ("reward", "novelty", "masked", "failed")  # logged beside the terms of a domain
+
+
+def _ignored(*arguments: object) -> None:
+    """Stands in for log_metric and log_extra outside training."""
+
+
+# what a reward that asks for the trainer gets where there is none: in `divrl check` and in evaluation
+OUTSIDE_TRAINING: Mapping[str, Any] = {
+    "trainer_state": SimpleNamespace(global_step=0, max_steps=1),
+    "log_metric": _ignored,
+    "log_extra": _ignored,
+}
 
 
 @dataclass(frozen=True)
@@ -133,14 +148,18 @@ def _call(
     for i, value in enumerate(values):
         if value is None:
             scores.append(None)
-        elif (isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)) or isinstance(
-            value, bool
-        ):
-            scores.append(float(value))
+        elif (number := as_number(value)) is not None:
+            scores.append(number)
         else:
             scores.append(None)
-            errors[i] = f"{value!r} is neither a finite number nor None"
+            errors[i] = f"{value!r:.200} is neither a finite number nor None"
     return scores, errors
+
+
+def too_many_failed(rows: Sequence[Scored], budget: float) -> str:
+    """The first error among scored completions, if more scores failed than the budget allows; else ""."""
+    failed, asked = sum(row.failures for row in rows), sum(len(row.scores) for row in rows)
+    return next(row.error for row in rows if row.error) or "" if failed > budget * asked else ""
 
 
 def task_values(domain: MixDomain, scored: Sequence[Scored], progress: float) -> list[float | None]:
@@ -175,17 +194,25 @@ class RewardMix:
     Args:
         domains: what earns reward in each domain.
         num_generations: siblings per prompt.
+        columns: the columns of each domain's own rows; in a batch every row has those of all domains.
         failure_budget: the share of failed scores over the last `failure_window` calls that ends the run.
     """
 
     __name__ = "mix"
 
     def __init__(
-        self, domains: Sequence[MixDomain], num_generations: int, failure_budget: float = 0.05, failure_window: int = 20
+        self,
+        domains: Sequence[MixDomain],
+        num_generations: int,
+        failure_budget: float = 0.05,
+        failure_window: int = 20,
+        columns: Mapping[str, Collection[str]] | None = None,
     ):
         self.domains = {domain.name: domain for domain in domains}
         self.num_generations = num_generations
         self.failure_budget = failure_budget
+        self.columns = columns
+        self.all_masked = 0
         self.recent: deque[tuple[int, int]] = deque(maxlen=failure_window)
         self.advantage_shift: list[float] = []
         self.seconds = 0.0
@@ -208,7 +235,8 @@ class RewardMix:
         progress = trainer_state.global_step / max(1, trainer_state.max_steps) if trainer_state else 0.0
         local: list[Scored | RewardError]
         try:
-            local = list(self._score(prompts, completions, domain, columns, trainer_state))
+            passed = {**OUTSIDE_TRAINING, "trainer_state": trainer_state, "log_metric": log_metric or _ignored}
+            local = list(self._score(prompts, completions, domain, columns, passed))
         except RewardError as error:
             local = [error] * len(prompts)  # carried to every process, so that none is left waiting in a collective
         everything, own = gather(local)
@@ -221,6 +249,11 @@ class RewardMix:
         novelty: list[float | None] = [None] * len(rows)
         for group in groups(len(rows), self.num_generations, [(row.domain, row.key) for row in rows]):
             self._reward_group(rows, group, progress, rewards, shift, novelty)
+        self.all_masked = 0 if any(reward is not None for reward in rewards) else self.all_masked + 1
+        if self.all_masked >= (self.recent.maxlen or 1):
+            raise RewardError(
+                f"no completion of the last {self.all_masked} batches got a score; every reward gave None"
+            )
         self.advantage_shift = shift[own]
         if log_metric:
             self._log(rows[own], rewards[own], novelty[own], log_metric)
@@ -229,16 +262,17 @@ class RewardMix:
 
     def _score(
         self, prompts: list[Prompt], completions: list[Completion], domain: list[str], columns: dict[str, Any],
-        trainer_state: TrainerState | None,
+        passed: Mapping[str, Any],
     ) -> list[Scored]:  # fmt: skip
         lists = {k: v for k, v in columns.items() if isinstance(v, list) and len(v) == len(prompts)}
         scored: list[Scored | None] = [None] * len(prompts)
         for name in dict.fromkeys(domain):
             index = [i for i, d in enumerate(domain) if d == name]
-            chosen = {k: [v[i] for i in index] for k, v in lists.items()}
+            own = self.columns[name] if self.columns else lists
+            chosen = {k: [v[i] for i in index] for k, v in lists.items() if k in own or k == "completion_ids"}
             found = score_terms(
                 self.domains[name], [prompts[i] for i in index], [completions[i] for i in index], chosen,
-                trainer_state=trainer_state,
+                **passed,
             )  # fmt: skip
             for i, row in zip(index, found, strict=True):
                 scored[i] = row

@@ -45,8 +45,8 @@ class Use(Section):
 class Schedule(Section):
     """A weight that changes linearly from `start` to `end` while progress goes through `over`."""
 
-    start: float
-    end: float
+    start: float = Field(allow_inf_nan=False)
+    end: float = Field(allow_inf_nan=False)
     over: tuple[float, float] = (0.0, 1.0)
 
     def at(self, progress: float) -> float:
@@ -56,7 +56,10 @@ class Schedule(Section):
         return self.start + part * (self.end - self.start)
 
 
-Weight = float | Schedule
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Weight = Finite | Schedule
+DomainName = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+TermName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 def weight_at(weight: Weight, progress: float) -> float:
@@ -76,9 +79,20 @@ class Bonus(Section):
 
     metric: Use
     weight: Weight = 1.0
-    gate: Literal["none", "correct"] | float = "correct"
+    gate: Literal["none", "correct"] | Finite = "correct"
     combine: Literal["add", "multiply", "rank", "advantage"] = "multiply"
     floor: float | None = Field(default=None, gt=0, le=1, description="multiply: factor at novelty 0; default 1/group")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Bonus:
+        if self.floor is not None and self.combine != "multiply":
+            raise ValueError(f"floor belongs to combine: multiply, not {self.combine}")
+        ends = (self.weight.start, self.weight.end) if isinstance(self.weight, Schedule) else (self.weight,)
+        if self.combine == "rank" and not all(0 <= weight <= 1 for weight in ends):
+            raise ValueError("combine: rank takes a weight in [0, 1]")
+        if self.combine == "multiply" and min(ends) < 0:
+            raise ValueError("combine: multiply takes a weight >= 0")
+        return self
 
 
 class DomainSpec(Section):
@@ -86,7 +100,7 @@ class DomainSpec(Section):
 
     kind: Kind
     data: Use
-    terms: dict[str, Term] = Field(min_length=1)
+    terms: dict[TermName, Term] = Field(min_length=1)
     bonus: Bonus | None = None
     fingerprint: Use = Use(use="outline")
     on_failure: Literal["mask", "drop_term", "group_mean"] = "mask"
@@ -116,6 +130,12 @@ class Evaluation(Section):
     before: bool = True
     after: bool = True
 
+    @model_validator(mode="after")
+    def _fits(self) -> Evaluation:
+        if self.k and max(self.k) > self.samples:
+            raise ValueError(f"k = {max(self.k)} needs as many samples, there are {self.samples}")
+        return self
+
 
 class Wandb(Section):
     """W&B: offline unless a key is found; `disabled` writes nothing."""
@@ -138,7 +158,7 @@ class Recipe(Section):
     seed: int = Field(default=0, ge=0, lt=2**31)
     model: Use
     algorithm: Literal["grpo"] = "grpo"
-    domains: dict[str, DomainSpec] = Field(min_length=1)
+    domains: dict[DomainName, DomainSpec] = Field(min_length=1)
     curriculum: Use = Use(use="uniform")
     monitors: Monitors = Monitors()
     evaluation: Evaluation | None = Evaluation()
@@ -153,14 +173,6 @@ class Recipe(Section):
     @classmethod
     def _model_path(cls, value: Any) -> Any:
         return {"use": "pretrained", "path": value} if isinstance(value, str) else value
-
-    @field_validator("domains")
-    @classmethod
-    def _names(cls, value: dict[str, DomainSpec]) -> dict[str, DomainSpec]:
-        for name in value:
-            if not re.fullmatch(r"[a-z0-9_-]+", name):
-                raise ValueError(f"domain name {name!r}: use lower-case letters, digits, - and _")
-        return value
 
     def folder(self) -> Path:
         """The run's folder."""
@@ -185,11 +197,13 @@ _Loader.add_implicit_resolver(
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    keys = [loader.construct_object(key, deep=True) for key in own]
     for key in keys:
         if keys.count(key) > 1:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
-    return dict(yaml.SafeLoader.construct_mapping(loader, node, deep=True))
+    loader.flatten_mapping(node)
+    return {str(k): v for k, v in yaml.SafeLoader.construct_mapping(loader, node, deep=True).items()}
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
@@ -197,17 +211,19 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The mapping in a YAML file, with the pages it extends merged beneath it."""
-    path = path.resolve()
-    if path in seen:
-        raise RecipeError([Problem(str(path), "extends itself", "no circle of extends")])
     try:
+        path = path.resolve()
+        if path in seen:
+            raise RecipeError([Problem(str(path), "extends itself", "no circle of extends")])
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except RecipeError:
+        raise
     except FileNotFoundError as error:
         names = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         raise RecipeError([Problem(str(path), "no such file", "a recipe", nearest(path.name, names))]) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError([Problem(str(path), f"cannot be read ({error})")]) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise RecipeError([Problem(where, f"not valid YAML: {getattr(error, 'problem', error)}")]) from error
@@ -226,6 +242,8 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
+        if isinstance(below, str) and isinstance(value, dict) and "use" not in value and "path" not in value:
+            below = {"use": below}  # NAME is short for {use: NAME}
         if (
             isinstance(value, dict)
             and isinstance(below, dict)
@@ -246,7 +264,7 @@ def _overridden(content: dict[str, Any], overrides: list[str]) -> tuple[dict[str
             continue
         try:
             value = yaml.load(text, _Loader) if text else None
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             problems.append(Problem(dotted, f"{text!r} is not valid YAML"))
             continue
         *path, last = dotted.split(".")
@@ -259,7 +277,11 @@ def _overridden(content: dict[str, Any], overrides: list[str]) -> tuple[dict[str
 
 def _problem(error: Any, content: dict[str, Any]) -> Problem:
     """A pydantic error in the words of a recipe."""
-    location = [part for part in error["loc"] if not (isinstance(part, str) and _is_union_tag(part, content))]
+    location = [
+        part
+        for part in error["loc"]
+        if part != "[key]" and not (isinstance(part, str) and _is_union_tag(part, content))
+    ]
     where = ".".join(str(part) for part in location) or "recipe"
     match error["type"]:
         case "extra_forbidden":
@@ -269,9 +291,14 @@ def _problem(error: Any, content: dict[str, Any]) -> Problem:
         case "missing":
             return Problem(where, "is missing")
         case "string_pattern_mismatch":
-            return Problem(where, f"{error['input']!r} does not fit", "letters, digits, '.', '_' and '-'")
+            expected = "letters, digits, '.', '_' and '-'"
+            if location[0] == "domains" and len(location) == 2:
+                expected = "lower-case letters, digits, '_' and '-'"
+            return Problem(where, f"{error['input']!r} does not fit", expected)
+        case "value_error":
+            return Problem(where, error["msg"].removeprefix("Value error, "))
         case _:
-            message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+            message = error["msg"].removeprefix("Input should be ")
             return Problem(where, f"{error['input']!r} does not fit", message)
 
 

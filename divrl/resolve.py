@@ -38,10 +38,11 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 
 def importable(*folders: Path) -> None:
-    """Makes modules beside a recipe importable (once)."""
-    for folder in folders:
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
+    """Makes the modules in these folders importable, the first folder's before the others'."""
+    for folder in reversed(folders):
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+        sys.path.insert(0, str(folder))
 
 
 def public_functions(module: ModuleType) -> dict[str, Function]:
@@ -77,7 +78,7 @@ def resolve(name: str, group: str, where: str) -> Function:
     module_name, _, attribute = name.rpartition(".")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
         raise RecipeError([Problem(where, f"cannot import {module_name!r} ({reason})", "module.function")]) from error
     function = getattr(module, attribute, None)
@@ -85,6 +86,12 @@ def resolve(name: str, group: str, where: str) -> Function:
         names = [key for key, value in vars(module).items() if callable(value)]
         what = f"{module_name!r} has no function {attribute!r}"
         raise RecipeError([Problem(where, what, "module.function", nearest(attribute, names))])
+    try:
+        inspect.signature(function)
+    except (ValueError, TypeError) as error:
+        raise RecipeError(
+            [Problem(where, f"{name} has no signature to check options against", "a plain function")]
+        ) from error
     return typing.cast(Function, function)
 
 
@@ -103,7 +110,7 @@ def type_hints(function: Function) -> dict[str, typing.Any]:
     """Resolved annotations, or none at all where one of them names something that cannot be imported."""
     try:
         return typing.get_type_hints(function)
-    except (NameError, TypeError, AttributeError):
+    except Exception:
         return {}
 
 
@@ -143,7 +150,9 @@ def bind_options(
             bound[name] = value
     for name in known:
         if parameters[name].default is inspect.Parameter.empty and name not in options:
-            problems.append(Problem(where, f"{function.__name__} needs the option {name!r}"))
+            problems.append(
+                Problem(where, f"{getattr(function, '__name__', 'the function')} needs the option {name!r}")
+            )
     return bound, problems
 
 

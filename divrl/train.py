@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from divrl.build import build, load_heldout, sampling_of
+from divrl.build import Heldout, build, configure, load_heldout, lora_config, sampling_of
 from divrl.check import Checked
 from divrl.checkpoint import last_complete, step_of
-from divrl.errors import CheckpointError, EnvironmentFault, Problem, RecipeError
+from divrl.errors import CheckpointError, DivrlError, EnvironmentFault, Problem, RecipeError
 from divrl.loading import quiet_libraries
-from divrl.monitors.sinks import JsonlSink, Sink, Sinks, WandbSink, read_rows, rewind, wandb_mode
+from divrl.monitors.sinks import JsonlSink, Sink, Sinks, WandbSink, read_rows, rewrite, rows_until, wandb_mode
 from divrl.monitors.terminal import TerminalSink
 from divrl.recipe import Recipe
 from divrl.rollout import process
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from divrl.trainers.grpo import DivGRPOTrainer
 
 MAY_CHANGE = ("output", "wandb")  # keys of a recipe that a resumed run may change
+LEFT_BY_A_RUN = ("recipe.json", "metrics.jsonl", "checkpoints", "model", "wandb", "wandb_id", "report.html", "plots")
 PACKAGES = ("divrl", "trl", "transformers", "torch", "accelerate", "datasets", "peft")
 
 
@@ -52,7 +54,7 @@ def train(checked: Checked, *, resume: bool = False, overwrite: bool = False) ->
     recipe = checked.bound.recipe
     folder = recipe.folder()
     with _locked(folder):
-        kept = _prepare(folder, recipe, resume=resume, overwrite=overwrite)
+        kept = _prepare(folder, checked, resume=resume, overwrite=overwrite)
         if kept and kept[-1]["event"] == "end":
             Console(stderr=True).print(f"{folder} is finished; nothing to resume", highlight=False)
             return folder
@@ -80,8 +82,10 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _prepare(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> list[dict[str, Any]]:
+def _prepare(folder: Path, checked: Checked, *, resume: bool, overwrite: bool) -> list[dict[str, Any]]:
     """Decides between a new run and an interrupted one, and returns the rows that an earlier run recorded."""
+    recipe = checked.bound.recipe
+    hashes = {name: hashlib.sha256(json.dumps(part).encode()).hexdigest() for name, part in checked.rows.items()}
     record, written = folder / "recipe.json", recipe.model_dump(mode="json")
     rows = read_rows(folder / "metrics.jsonl")
     if process()[0] != 0:
@@ -92,11 +96,16 @@ def _prepare(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> 
             raise RecipeError(
                 [Problem("name", what, "--resume to continue it, --overwrite to replace it, or another name=")]
             )
-        for path in folder.iterdir():
-            if path.name != ".lock":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if overwrite:
+            for name in LEFT_BY_A_RUN:
+                path = folder / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if record.exists() and rows:  # a start that recorded nothing binds nobody
-        before, now = _flat(json.loads(record.read_text())["recipe"]), _flat(written)
+        try:
+            content = json.loads(record.read_text())
+        except json.JSONDecodeError as error:
+            raise CheckpointError(f"{record} is damaged ({error}); the run cannot be resumed") from error
+        before, now = _flat(content["recipe"]), _flat(written)
         changed = [
             key
             for key in {**before, **now}
@@ -105,10 +114,18 @@ def _prepare(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> 
         if changed:
             told = "; ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed)
             raise CheckpointError(f"{folder} was trained with another recipe ({told}); use another name=")
+        if content["rows"] != hashes:
+            names = [name for name in hashes if content["rows"].get(name) != hashes[name]]
+            raise CheckpointError(
+                f"{folder}: the training rows of {', '.join(names)} have changed since; use another name="
+            )
     else:
         machine = {"python": platform.python_version(), "system": platform.system(), "cpus": os.cpu_count()}
-        content = {"recipe": written, "versions": {name: version(name) for name in PACKAGES}, "machine": machine}
-        record.write_text(json.dumps(content, indent=2))
+        versions = {name: version(name) for name in PACKAGES}
+        content = {"recipe": written, "rows": hashes, "versions": versions, "machine": machine}
+        aside = record.with_suffix(".partial")
+        aside.write_text(json.dumps(content, indent=2))
+        aside.replace(record)
     return rows if resume else []
 
 
@@ -124,20 +141,38 @@ def _train(checked: Checked, folder: Path, *, resume: bool) -> None:
     console = Console(stderr=True)
     main = process()[0] == 0
     quiet_libraries()
-    recipe, bound = checked.bound.recipe, checked.bound
+    recipe = checked.bound.recipe
     checkpoints = folder / "checkpoints"
     checkpoint = last_complete(checkpoints) if resume else None
     record = folder / "metrics.jsonl"
-    kept = read_rows(record)
+    # the same on every process, whether it reads the record before or after the first one rewrites it
+    kept = rows_until(read_rows(record), step_of(checkpoint) if checkpoint else -1) if resume else []
     if main and resume:
-        kept = rewind(record, step_of(checkpoint) if checkpoint else -1)
+        rewrite(record, kept)
 
-    heldout = load_heldout(checked)  # before any model is loaded: it can be wrong
-    model_path = bound.model(progress=_pretraining(console)) if bound.model_shows_progress and main else bound.model()
-    trainer, callback = build(checked, heldout, model_path, checkpoints)
+    # whatever can be wrong is found before any model is loaded
+    heldout = load_heldout(checked)
+    args = configure(recipe, checkpoints)
+    lora_config(recipe)
+    trainer, callback = build(checked, heldout, _model_path(checked, console if main else None), args)
     steps = _steps(checked, trainer.args)
     if main:
         callback.sinks = _sinks(recipe, folder, console, steps)
+    try:
+        _run(checked, heldout, trainer, callback, kept, checkpoint)
+        if main:
+            trainer.processing_class.save_pretrained(str(folder / "model"))
+    finally:
+        if callback.sinks:
+            callback.sinks.close()
+
+
+def _run(
+    checked: Checked, heldout: Heldout, trainer: DivGRPOTrainer, callback: MonitorCallback,
+    kept: list[dict[str, Any]], checkpoint: Path | None,
+) -> None:  # fmt: skip
+    """Evaluation, training, evaluation, with everything that an interrupted run recorded taken up."""
+    evaluation = checked.bound.recipe.evaluation
     formats = [row for row in kept if row["event"] == "format"]
     if callback.monitor:
         callback.monitor.restore(formats)
@@ -146,22 +181,28 @@ def _train(checked: Checked, folder: Path, *, resume: bool) -> None:
     callback.measured = {row["step"] for row in formats}
 
     evaluated = {row["step"] for row in kept if row["event"] == "evaluation"}
-    if recipe.evaluation and recipe.evaluation.before and 0 not in evaluated:
+    if evaluation and evaluation.before and 0 not in evaluated:
         callback.write("evaluation", trainer.state, _evaluated(trainer, checked, heldout["test"], callback))
     with _signals(callback):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if callback.stopped_by:
-        if callback.sinks:
-            callback.sinks.close()
         raise SystemExit(128 + callback.stopped_by)
-    trainer.save_model(str(folder / "model"))
-    if main:
-        trainer.processing_class.save_pretrained(str(folder / "model"))
-    if recipe.evaluation and recipe.evaluation.after:
+    trainer.save_model(str(checked.bound.recipe.folder() / "model"))
+    if evaluation and evaluation.after:
         callback.write("evaluation", trainer.state, _evaluated(trainer, checked, heldout["test"], callback))
     callback.write("end", trainer.state, {"tokens": int(trainer.state.num_input_tokens_seen)})
-    if callback.sinks:
-        callback.sinks.close()
+
+
+def _model_path(checked: Checked, console: Console | None) -> str:
+    """Calls the recipe's model source; a source of the user's own may fail in any way."""
+    bound = checked.bound
+    try:
+        return bound.model(progress=_pretraining(console)) if bound.model_shows_progress and console else bound.model()
+    except DivrlError:
+        raise
+    except Exception as error:
+        name = bound.recipe.model.use
+        raise EnvironmentFault(f"model source {name} raised {type(error).__name__}: {error}") from error
 
 
 def _steps(checked: Checked, args: GRPOConfig) -> int:

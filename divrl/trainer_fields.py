@@ -35,6 +35,18 @@ MANAGED = {
     "load_best_model_at_end": "nothing: compare checkpoints with divrl evaluate",
     "trust_remote_code": "nothing: only code named in a recipe runs",
     "peft_config": "lora",
+    "eval_on_start": "evaluation.before",
+    "shuffle_dataset": "curriculum",
+}
+
+
+LIMITS = {
+    "temperature": 1e-6,
+    "learning_rate": 0.0,
+    "max_completion_length": 1,
+    "num_train_epochs": 1e-6,
+    "save_total_limit": 2,  # the newest may be half written when a run is killed
+    "logging_steps": 1e-6,
 }
 
 
@@ -94,6 +106,10 @@ def field_problems(trainer: dict[str, Any]) -> list[Problem]:
             )
         elif fields[name].annotation is not None and (mistake := type_mistake(value, fields[name].annotation)):
             problems.append(Problem(where, f"{value!r} does not fit", mistake))
+        elif name in LIMITS and isinstance(value, int | float) and not value >= LIMITS[name]:
+            problems.append(Problem(where, f"{value!r} does not fit", f"at least {LIMITS[name]:g}"))
+    if trainer.get("max_steps") == 0:
+        problems.append(Problem("trainer.max_steps", "0 does not fit", "at least 1 (or leave it out)"))
     return problems
 
 

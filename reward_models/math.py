@@ -13,6 +13,7 @@ __all__ = ["exact_answer"]
 MAX_CHARACTERS = 2_000
 MAX_DIGITS = 400
 MAX_NESTING = 64
+SHORT = 80  # a short line without any number is taken as a whole, so that words can be answers
 
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:/\d[\d,]*)?")
 _PLAIN = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:/[1-9]\d*)?")
@@ -60,12 +61,12 @@ def final_answer(text: str) -> str:
     if found is None:
         marked = _HASHES.findall(text) or _STATED.findall(text)
         if marked:
-            found = marked[-1]
+            found = _leading_number(marked[-1].replace("*", ""))
         elif _is_expression(text):
             found = text
         else:
             numbers = _NUMBER.findall(text[-MAX_CHARACTERS:])
-            found = numbers[-1] if numbers else ""
+            found = numbers[-1] if numbers else text if len(text) <= SHORT and "\n" not in text.strip() else ""
     found = found.strip().strip("$").rstrip(".").strip()
     return found if _within_limits(found) else ""
 
@@ -73,6 +74,12 @@ def final_answer(text: str) -> str:
 def _is_expression(text: str) -> bool:
     """Whether a text is one bare expression: a single short line without words."""
     return len(text) <= MAX_CHARACTERS and "\n" not in text.strip() and not _WORD.search(_COMMAND.sub("", text))
+
+
+def _leading_number(stated: str) -> str:
+    """What was stated, or its first number where words follow ("5 because ...")."""
+    numbers = _NUMBER.findall(stated)
+    return stated if _is_expression(stated) or not numbers else numbers[0]
 
 
 def _boxed(text: str) -> str | None:

@@ -113,7 +113,7 @@ def test_weight_zero_measures_but_does_not_pay():
     assert result.novelty[3] == 1.0
 
 
-@pytest.mark.parametrize("bad", [[0.5] * 5, [2.0] + [0.0] * 5, [math.nan] * 6, ["x"] * 6, [True] * 6])
+@pytest.mark.parametrize("bad", [[0.5] * 5, [2.0] + [0.0] * 5, [math.nan] * 6, ["x"] * 6, None, 3])
 def test_a_metric_that_breaks_its_contract_is_named(bad):
     with pytest.raises(RewardError, match="metric mine"):
         pay(GROUP, [1.0] * 6, range(6), lambda texts: bad, name="mine", weight=1, combine="add")

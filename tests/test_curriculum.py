@@ -78,7 +78,7 @@ def test_draws_depend_on_recorded_scores_alone():
 
 @pytest.mark.parametrize("bad", [{"a": -1.0}, {"a": 0.0}, {"c": 1.0}, {"a": math.nan}])
 def test_weights_that_are_none_are_named(bad):
-    with pytest.raises(RecipeError, match="curriculum returned"):
+    with pytest.raises(RecipeError, match="curriculum: returned"):
         list(sampler(lambda progress, scores: bad))
 
 
@@ -90,3 +90,8 @@ def test_schedules():
     assert first(0.4, scores) == {"a": 1, "b": 0}
     assert first(0.5, scores) == {"a": 0.2, "b": 0.8}
     assert structured_first(0, scores, {"a": "creative", "b": "creative"}) == uniform(0, scores)
+
+
+def test_a_curriculum_that_raises_is_named():
+    with pytest.raises(RecipeError, match="curriculum raised KeyError at batch 0"):
+        list(sampler(lambda progress, scores: {}["x"]))

@@ -50,7 +50,7 @@ BAD = {
     b'{"prompt": "good"}': "", b'{"prompt": ""}': "an empty prompt", b'{"question": "x"}': "no column 'prompt'", b"{": "not valid JSON",
     b'{"prompt": 3}': "neither text nor a list of messages", b'{"prompt": "a\xff"}': "not valid UTF-8", b'{"prompt": "a\\u0000"}': "NUL",
     b'{"prompt": [{"role": "user"}]}': "a message without role and content", b'["prompt"]': "not a mapping", b'{"prompt": null}': "neither text",
-    b"[" * 5000: "not valid JSON",
+    b"[" * 5000: "not valid JSON", b'""': "not a mapping but str", b"1" * 5000: "not valid JSON", b'{"prompt": "a\\ud800"}': "not valid UTF-8",
 }  # fmt: skip
 
 
@@ -72,7 +72,19 @@ def test_a_csv_row_of_another_width_is_named(tmp_path):
     assert [p.where for p in error.value.problems] == ["bad.csv:3", "bad.csv:4"]
 
 
-@pytest.mark.parametrize(("name", "content"), [("x.parquet", b"junk"), ("x.txt", b""), ("x.jsonl", b"")])
+def test_files_as_spreadsheets_write_them(tmp_path):
+    (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbfprompt,answer\r\na,1\r\n")
+    (tmp_path / "bom.jsonl").write_bytes(b'\xef\xbb\xbf{"prompt": "a", "answer": "1"}\n')
+    for name in ("bom.csv", "bom.jsonl"):
+        assert list(files("test", tmp_path, {"test": name})) == [{"prompt": "a", "answer": "1"}]
+    (tmp_path / "latin.csv").write_bytes("prompt\ncaf\u00e9\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"latin\.csv:2: not valid UTF-8"):
+        list(files("train", tmp_path, "latin.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("y.parquet", b"PAR1xxPAR1"), ("x.parquet", b"junk"), ("x.txt", b""), ("x.jsonl", b"")]
+)
 def test_files_that_cannot_be_used(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError):

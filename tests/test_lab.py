@@ -93,6 +93,15 @@ def test_the_base_is_an_ordinary_checkpoint_and_is_built_once(tiny_base, monkeyp
     from divrl import models
     from divrl.lab import base
 
+    settings = lab_settings("tiny", steps=3)
+    trained = {}
+    keep = base.save_model_files
+    monkeypatch.setattr(
+        base, "save_model_files", lambda model, folder: (trained.update(model.state_dict()), keep(model, folder))
+    )
+    loaded = AutoModelForCausalLM.from_pretrained(base.ensure_base(settings)).state_dict()
+    assert set(loaded) == set(trained)
+    assert all((loaded[name] == trained[name]).all() for name in trained)
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_base), AutoTokenizer.from_pretrained(tiny_base)
     assert (tiny_base / "model.safetensors").exists()
     assert tokenizer.decode(tokenizer("tom has 3 pens .")["input_ids"]) == "tom has 3 pens ."

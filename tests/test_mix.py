@@ -57,7 +57,7 @@ def test_none_is_no_failure():
     assert call(mix(term([None, 1, 1, 1]), failure_budget=0)) == [None, 1, 1, 1]
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, "1", [1], object()])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, "1", [1], object(), b"1"])
 def test_a_score_that_is_no_number_is_a_failure_not_a_zero(bad):
     assert call(mix(term([bad, 1, 1, 1]), failure_budget=0.5)) == [None, 1, 1, 1]
     with pytest.raises(RewardError, match="'t' of domain 'd', completion 0"):
@@ -118,3 +118,37 @@ def test_cut_groups_are_never_scored_silently():
     with pytest.raises(RewardError, match="no whole number"):
         groups(5, 2, ["p"] * 5)
     assert groups(4, 2, ["p", "p", "p", "p"]) == [range(0, 2), range(2, 4)]
+
+
+def test_a_domain_sees_its_own_columns_only():
+    """In a batch every row has the columns of all domains; an option must not collide with, or read, another's."""
+    seen = {}
+
+    def short(prompts, completions, words=6, **kwargs):
+        seen.update(kwargs, words=words)
+        return [1.0] * len(completions)
+
+    reward = RewardMix([MixDomain("d", (BoundTerm("short", short, {"words": 5}),))], 4, columns={"d": {"answer"}})
+    assert call(reward, words=[None] * 4, answer=["x"] * 4) == [1.0] * 4
+    assert seen["words"] == 5
+    assert seen["answer"] == ["x"] * 4
+
+
+def test_a_run_in_which_nothing_is_ever_judged_ends():
+    reward = mix(term([None] * 4), failure_window=3)
+    assert [call(reward) for _ in range(2)] == [[None] * 4] * 2
+    with pytest.raises(RewardError, match="every reward gave None"):
+        call(reward)
+
+
+def test_negative_rewards_are_not_scaled_silently():
+    bonus = BoundBonus("m", lambda texts: [0.0] * (len(texts) - 1) + [1.0], gate="none")
+    with pytest.raises(RewardError, match="must be >= 0"):
+        call(mix(term([-1, 0, 1, 1]), bonus=bonus))
+
+
+def test_numbers_of_numpy_and_torch_are_numbers():
+    import numpy as np
+    import torch
+
+    assert call(mix(term([np.float32(0.5), torch.tensor(1.0), True, np.int64(0)]))) == [0.5, 1.0, 1.0, 0.0]

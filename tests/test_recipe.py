@@ -99,7 +99,12 @@ def test_ten_mistakes_give_ten_messages_at_once(write_recipe):
         ("domains.maths.terms.solved={use: exact_answer, answer: ['3']}", "name of a column"), ("trainer.num_generations=32", "per_device_train_batch_size"),
         ("domains.maths.terms.solved=constraints", "the gold answer"), ("domains.maths.bonus.gate=sometimes", "domains.maths.bonus.gate"),
         ("domains.lines.terms.valid=gym_score", "reads the column 'gym_task'"),
-        ("wandb.mode=sometimes", "wandb.mode"), ("domains.maths.bonus={metric: format_rarity, combine: rank, weight: 2}", "a weight in [0, 1]"),
+        ("wandb.mode=sometimes", "wandb.mode"), ("domains.maths.bonus.weight=.nan", "finite"),
+        ("domains.maths.terms.reward=lab_solved", "of this name itself"), ("trainer.max_steps=0", "at least 1"), ("trainer.temperature=0", "at least"),
+        ("evaluation.k=[64]", "needs as many samples"), ("domains.lines.bonus={metric: distinct_n, combine: add, floor: 0.1}", "floor belongs to"),
+        ("domains.Maths={kind: creative, data: lab_lines, terms: {valid: lab_valid_line}}", "lower-case letters"), ("trainer={3: 1}", "trainer.3"), ("name=2024-13-45", "not valid YAML"), ("model.hidden_size=33", "no multiple"),
+        ("domains.maths.fingerprint=builtins.str", "no signature"), ("trainer.save_total_limit=1", "at least 2"),
+        ("curriculum={use: fixed, weights: {maths: 0}}", "weights >= 0, not all 0"), ("trainer.eval_on_start=true", "is set by divrl"), ("domains.maths.bonus={metric: format_rarity, combine: rank, weight: 2}", "a weight in [0, 1]"),
     ],
 )  # fmt: skip
 def test_one_mistake_one_message(write_recipe, override, says):
@@ -107,6 +112,75 @@ def test_one_mistake_one_message(write_recipe, override, says):
         check_recipe(write_recipe(), [override])
     assert any(says in str(problem) for problem in error.value.problems), str(error.value)
     assert len(error.value.problems) <= 2
+
+
+def test_one_bad_domain_name_hides_nothing(write_recipe):
+    with pytest.raises(RecipeError) as error:
+        check_recipe(write_recipe(), ["domains.Maths={kind: creative}", "trainer.learning_rat=1", "curriculum=unifrom"])
+    assert len(error.value.problems) >= 3
+
+
+PARTS = """
+import sys
+
+def broken_metric(texts):
+    return None
+
+def broken_curriculum(progress, scores):
+    raise KeyError("gone")
+
+def broken_fingerprint(text):
+    raise ValueError("no")
+
+def broken_rows(split):
+    yield {"prompt": "a"}
+    raise OSError("no disk")
+
+def odd_rows(split):
+    yield from ["a", 3, {"prompt": "good"}]
+
+def nested_rows(split):
+    yield {"prompt": "a", "meta": {"b": 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("domains.maths.bonus.metric=odd_parts.broken_metric", "expected one novelty per text"),
+        ("curriculum=odd_parts.broken_curriculum", "raised KeyError"),
+        ("domains.maths.fingerprint=odd_parts.broken_fingerprint", "raised ValueError"),
+        ("domains.maths.data=odd_parts.broken_rows", "raised OSError"),
+        ("domains.maths.data=odd_parts.odd_rows", "row 1: not a mapping but int"),
+        ("domains.maths.data=odd_parts.nested_rows", "nest as JSON text"),
+        ("domains.maths.data=exits.rows", "cannot import 'exits'"),
+    ],
+)
+def test_parts_of_ones_own_that_break_are_named(write_recipe, tmp_path, override, says):
+    (tmp_path / "odd_parts.py").write_text(PARTS)
+    (tmp_path / "exits.py").write_text("import sys\nsys.exit(0)\n")
+    sys.modules.pop("odd_parts", None)
+    with pytest.raises((RecipeError, DataError)) as error:
+        check_recipe(write_recipe(), [override])
+    assert says in str(error.value)
+
+
+def test_anchors_merge_and_short_forms_take_options(write_recipe):
+    path = write_recipe()
+    recipe = load_recipe(
+        path,
+        [
+            "domains.maths.bonus.metric.use=distinct_n",
+            "domains.maths.bonus.metric.n=3",
+            "domains.lines.fingerprint=lab_line",
+        ],
+    )
+    assert recipe.domains["maths"].bonus.metric.options == {"n": 3}
+    other = path.parent / "anchors.yaml"
+    other.write_text(
+        "name: a\nmodel: some/path\ndomains:\n  a: &d {kind: creative, data: lab_lines, terms: {v: lab_valid_line}}\n  b: {<<: *d, kind: structured}\n"
+    )
+    assert load_recipe(other).domains["b"].kind == "structured"
 
 
 def test_a_reward_without_trls_signature_is_refused(write_recipe, tmp_path):

@@ -21,7 +21,7 @@ def score(completion, gold, **options):
     [
         ("so the answer is 17.", "17"), ("#### 1,200", 1200), (r"thus \boxed{\frac{1}{2}}", "0.5"), ("I get 41, no, 42", "42"),
         (r"\boxed{1+x^2}", "x^2+1"), (r"\boxed{(1,2)}", "(1,2)"), (r"\boxed{0.5}", "50%"), ("7", 7.0), ("-3/4", "-0.75"),
-        (r"\boxed{\sqrt{8}}", r"2\sqrt{2}"), ("First 3.\nAnswer: 12", r"#### 12"),
+        ("The answer is **12**", "12"), ("The answer is 5 because 2+3", "5"), ("Paris", "Paris"), (r"\boxed{\sqrt{8}}", r"2\sqrt{2}"), ("First 3.\nAnswer: 12", r"#### 12"),
     ],
 )  # fmt: skip
 def test_equal_answers_score_one(completion, gold):

@@ -13,7 +13,7 @@ import yaml
 from filelock import FileLock
 
 from divrl.check import check_recipe
-from divrl.errors import CheckpointError, EnvironmentFault, RecipeError
+from divrl.errors import CheckpointError, EnvironmentFault, RecipeError, RewardError
 from divrl.monitors.sinks import read_rows
 from divrl.train import train
 
@@ -151,6 +151,59 @@ def test_the_report_escapes_what_models_wrote(finished, tmp_path):
     assert "default-src &#39;none&#39;" in html or "default-src 'none'" in html
 
 
+def test_an_evaluation_after_training_is_not_taken_for_the_base(finished, tmp_path):
+    import shutil
+
+    from divrl.report.runs import load_run
+
+    copy = tmp_path / "run"
+    shutil.copytree(finished[1], copy)
+    rows = [row for row in read_rows(copy / "metrics.jsonl") if not (row["event"] == "evaluation" and row["step"] == 0)]
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = load_run(copy)
+    assert run.evaluated("maths", "pass@1", 0) is None
+    assert run.evaluated("maths", "pass@1", -1) is not None
+
+
+def test_a_reward_that_fails_on_held_out_prompts_ends_the_run(tiny_base, write_recipe, tmp_path):
+    (tmp_path / "fails.py").write_text("def f(prompts, completions, answer):\n    raise KeyError('gone')\n")
+    path = write_recipe(
+        {"name": "fails", "domains": {"maths": {"terms": {"solved": {"use": "fails.f", "gold": None}}}}}
+    )
+    with pytest.raises(RewardError, match=r"held-out prompts.*KeyError"):
+        train(check_recipe(path, score_gold=False))
+
+
+def test_changed_rows_are_not_resumed_on(finished, tmp_path):
+    import shutil
+
+    path, folder = finished
+    copy = tmp_path / "runs" / "tiny"
+    shutil.copytree(folder, copy)
+    record = json.loads((copy / "recipe.json").read_text())
+    record["rows"]["maths"] = "other"
+    (copy / "recipe.json").write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match="the training rows of maths have changed"):
+        train(check_recipe(path, [f"output={tmp_path}/runs"]), resume=True)
+
+
+def test_an_incomplete_checkpoint_is_passed_over(tmp_path):
+    from divrl.checkpoint import last_complete
+
+    for step, files in {2: ["divrl_rank0of2.pt", "divrl_rank1of2.pt"], 4: ["divrl_rank0of2.pt"], 6: []}.items():
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        for name in files:
+            (tmp_path / f"checkpoint-{step}" / name).write_text("")
+    assert last_complete(tmp_path).name == "checkpoint-2"
+    assert last_complete(tmp_path / "nowhere") is None
+
+
+def test_control_characters_never_reach_the_terminal():
+    from divrl.errors import plain
+
+    assert plain("\x1b[31mred\x1b]0;title\x07 \x9b1m ok\n") == "red]0;title 1m ok\n"
+
+
 def test_a_run_folder_can_be_evaluated(finished, divrl, tmp_path):
     path, folder = finished
     done = divrl("evaluate", folder, "--recipe", path, "--json", tmp_path / "numbers.json")
@@ -171,6 +224,10 @@ def solved(prompts, completions, answer, trainer_state=None, **kwargs):
         marker.write_text("x")
         os.kill(os.getpid(), getattr(signal, os.environ["SIGNAL"]))
     return lab_solved(prompts, completions, answer)
+"""
+CURRICULUM = """
+def weakest_first(progress, scores):
+    return {name: 1.01 - (score if score == score else 0.0) for name, score in scores.items()}
 """
 CYCLE = {
     "steps_per_generation": 2,
@@ -263,7 +320,13 @@ def test_an_advantage_bonus_reaches_the_update(tiny_base, write_recipe, tmp_path
     """The same rewards, and other weights: what `combine: advantage` pays is added after TRL's normalisation."""
     runs = {}
     for weight in (0.0, 0.5):
-        bonus = {"metric": {"use": "ngram_novelty", "n": 1}, "gate": "none", "combine": "advantage", "weight": weight}
+        bonus = {
+            "metric": {"use": "ngram_novelty", "n": 1},
+            "gate": "none",
+            "combine": "advantage",
+            "weight": weight,
+            "floor": None,
+        }
         path = write_recipe(
             {"name": f"w{weight}", "monitors": {"format": None}, "evaluation": None, "trainer": {"max_steps": 1}}
         )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
+from divrl.curriculum.weights import normalised
 from divrl.errors import RecipeError
 from divrl.types import Scores
 
@@ -48,6 +49,7 @@ class CurriculumSampler(Sampler[int]):
         self.seed = seed
         self.batches_per_epoch = sum(map(len, self.rows.values())) // prompts_per_batch
         self._scores: list[tuple[int, dict[str, float]]] = []
+        self._orders: dict[tuple[int, int], np.ndarray] = {}
 
     def record(self, batch: int, scores: Scores) -> None:
         """Tells the sampler the held-out scores measured when `batch` batches had been trained on."""
@@ -63,13 +65,13 @@ class CurriculumSampler(Sampler[int]):
         """The normalised weights of the domains at `batch`.
 
         Raises:
-            RecipeError: the curriculum returned unknown domains, or weights that are not >= 0 and finite with a sum > 0.
+            RecipeError: the curriculum raised, or returned anything but weights.
         """
-        given = self.weights(batch / max(1, self.batches), self.scores_for(batch))
-        values = np.array([float(given.get(name, 0.0)) for name in self.rows])
-        if not set(given) <= set(self.rows) or not np.all(np.isfinite(values)) or values.min() < 0 or values.sum() <= 0:
-            raise RecipeError(f"curriculum returned {dict(given)} at batch {batch}; expected weights >= 0, not all 0, for {list(self.rows)}")  # fmt: skip
-        return np.asarray(values / values.sum())
+        try:
+            given = self.weights(batch / max(1, self.batches), self.scores_for(batch))
+        except Exception as error:
+            raise RecipeError(f"curriculum raised {type(error).__name__} at batch {batch}: {error}") from error
+        return normalised(given, list(self.rows), f"at batch {batch}")
 
     def counts(self, batch: int) -> np.ndarray:
         """Prompts per domain in `batch`: unbiased, and never more than one away from share * prompts (systematic sampling)."""
@@ -91,8 +93,10 @@ class CurriculumSampler(Sampler[int]):
         return chosen
 
     def _order(self, domain: int, turn: int) -> np.ndarray:
-        size = len(list(self.rows.values())[domain])
-        return np.random.default_rng([self.seed, 1, domain, turn]).permutation(size)
+        if (domain, turn) not in self._orders:
+            size = len(list(self.rows.values())[domain])
+            self._orders[domain, turn] = np.random.default_rng([self.seed, 1, domain, turn]).permutation(size)
+        return self._orders[domain, turn]
 
     def __iter__(self) -> Iterator[int]:
         start = self.start_batch()

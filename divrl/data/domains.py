@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from divrl.data.rows import mistake_in
-from divrl.errors import DataError, Problem
+from divrl.errors import DataError, DivrlError, Problem
 from divrl.types import Domain, Row, Split
 
 if TYPE_CHECKING:
@@ -23,12 +23,33 @@ def load_rows(domain: Domain, split: Split, limit: int | None = None) -> list[Ro
     """The rows of one split.
 
     Raises:
-        DataError: none, one without a usable prompt, or with a column of a name that divrl itself passes to rewards.
+        DataError: none, one without a usable prompt, a column of a name that divrl itself passes to rewards, or a value
+            that a table would change.
     """
-    rows = list(islice(domain.rows(split), limit))
     where = f"domains.{domain.name} ({split})"
+    try:
+        rows = list(islice(domain.rows(split), limit))
+    except DivrlError:
+        raise
+    except Exception as error:
+        raise DataError(
+            [Problem(where, f"its rows raised {type(error).__name__}: {error}", "dicts with a prompt")]
+        ) from error
     problems = [Problem(f"{where} row {i}", m) for i, row in enumerate(rows) if (m := mistake_in(row))][:20]
+    if problems:
+        raise DataError(problems)
     taken = sorted(RESERVED & {key for row in rows for key in row})
+    for name in dict.fromkeys(key for row in rows for key in row if key != "prompt"):
+        bad = next((i for i, row in enumerate(rows) if name in row and not _storable(row[name])), None)
+        if bad is not None:
+            what = f"the column {name!r} holds {rows[bad][name]!r:.60}"
+            problems.append(
+                Problem(
+                    f"{where} row {bad}",
+                    what,
+                    "text, a number, a boolean, None, or a list of one of these; nest as JSON text",
+                )
+            )
     problems += [
         Problem(where, f"the column {name!r} is one that divrl passes itself", "another name") for name in taken
     ]
@@ -47,8 +68,7 @@ def conversational(rows: Iterable[Row]) -> set[bool]:
 def train_dataset(rows: Mapping[str, list[Row]]) -> tuple[Dataset, dict[str, list[int]]]:
     """All training rows as one dataset with a `domain` column, and the row indices of each domain.
 
-    A column that a domain lacks is None there. Values that are neither text, number, boolean, None nor lists of these
-    would have to share one type over all domains, so they are refused rather than silently changed.
+    A column that a domain lacks is None there.
 
     Raises:
         DataError: plain and conversational prompts together (TRL looks at one row per batch only), or a value of another type.
@@ -79,7 +99,24 @@ def train_dataset(rows: Mapping[str, list[Row]]) -> tuple[Dataset, dict[str, lis
     indices: dict[str, list[int]] = {name: [] for name in rows}
     for i, row in enumerate(every):
         indices[str(row["domain"])].append(i)
-    return Dataset.from_dict(columns), indices
+    try:
+        return Dataset.from_dict(columns), indices
+    except Exception as error:
+        raise DataError(
+            [Problem("domains", f"the columns fit no table ({error!s:.200})", "one type per column")]
+        ) from error
+
+
+def _storable(value: object) -> bool:
+    """Whether a table holds the value unchanged, whatever other domains put into the same column."""
+    if isinstance(value, list):
+        kinds = {type(item) for item in value}
+        return len(kinds) <= 1 and not kinds & {list, dict} and all(map(_storable, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return -(2**63) <= value < 2**63
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+    return value is None or isinstance(value, bool | float)
 
 
 def heldout_rows(domain: Domain, split: Split, limit: int) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from divrl.errors import DataError, Problem
@@ -21,10 +22,17 @@ def split_by_prompt(prompt: object, heldout: float) -> Split:
     return "train" if place >= heldout else "validation" if place >= heldout / 2 else "test"
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands in place of a row that could not be read, and says why."""
+
+    reason: str
+
+
 def mistake_in(row: object) -> str:
     """What makes a row unusable, or "" if nothing does."""
-    if isinstance(row, str):
-        return row
+    if isinstance(row, Unreadable):
+        return row.reason
     if not isinstance(row, dict):
         return f"not a mapping but {type(row).__name__}"
     if "prompt" not in row:
@@ -35,6 +43,8 @@ def mistake_in(row: object) -> str:
             return "an empty prompt"
         if "\0" in prompt:
             return "a NUL character in the prompt"
+        if not _is_text(prompt):
+            return "not valid UTF-8"
         return "" if len(prompt) <= LONGEST_PROMPT else f"a prompt of {len(prompt)} characters"
     if not isinstance(prompt, list) or not prompt:
         return f"prompt is neither text nor a list of messages but {prompt!r:.60}"
@@ -44,13 +54,21 @@ def mistake_in(row: object) -> str:
     return ""
 
 
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # lone surrogates
+        return False
+    return True
+
+
 def checked_rows(
     numbered: Iterable[tuple[str, object]], columns: dict[str, str] | None, on_bad_row: Literal["error", "drop"]
 ) -> list[Row]:
     """Usable rows, renamed.
 
     Args:
-        numbered: (where it stands, row) pairs; a string in place of a row says why it could not be read.
+        numbered: (where it stands, row) pairs; `Unreadable` in place of a row says why it could not be read.
         columns: {name wanted: name there}.
 
     Raises:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from divrl.data.rows import checked_rows, split_by_prompt
+from divrl.data.rows import LONGEST_PROMPT, Unreadable, checked_rows, split_by_prompt
 from divrl.errors import DataError, EnvironmentFault, Problem
 from divrl.types import Row, Split
 
@@ -160,32 +160,37 @@ def _file_rows(path: Path, columns: dict[str, str] | None, on_bad_row: Literal["
 def _jsonl(path: Path) -> Iterator[tuple[str, object]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.strip():
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if not text.strip():
                 continue
             where = f"{path.name}:{number}"
             try:
-                yield where, json.loads(line.decode("utf-8"))
+                yield where, json.loads(text.decode("utf-8"))
             except UnicodeDecodeError:
-                yield where, "not valid UTF-8"
-            except (json.JSONDecodeError, RecursionError) as error:
-                yield where, f"not valid JSON ({error})"
+                yield where, Unreadable("not valid UTF-8")
+            except (ValueError, RecursionError) as error:
+                yield where, Unreadable(f"not valid JSON ({error})")
 
 
 def _csv(path: Path) -> Iterator[tuple[str, object]]:
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+    csv.field_size_limit(LONGEST_PROMPT)
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.DictReader(file)
-        for row in reader:
-            whole = None not in row and None not in row.values()
-            yield f"{path.name}:{reader.line_num}", row if whole else "another number of fields than the header"
+        try:
+            for row in reader:
+                whole = None not in row and None not in row.values()
+                where = f"{path.name}:{reader.line_num}"
+                yield where, row if whole else Unreadable("another number of fields than the header")
+        except csv.Error as error:
+            yield f"{path.name}:{reader.line_num}", Unreadable(f"not valid CSV ({error})")
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, object]]:
-    import pyarrow
     from pyarrow.parquet import read_table
 
     try:
-        table = read_table(path)
-    except pyarrow.ArrowException as error:
-        raise DataError([Problem(str(path), f"not a Parquet file ({error})")]) from error
-    for i, row in enumerate(table.to_pylist()):
+        rows = read_table(path).to_pylist()
+    except Exception as error:  # pyarrow raises many kinds for many kinds of damage
+        raise DataError([Problem(str(path), f"not a Parquet file ({error!s:.200})")]) from error
+    for i, row in enumerate(rows):
         yield f"{path.name} row {i}", row

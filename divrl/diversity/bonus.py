@@ -41,18 +41,30 @@ def checked(novelty: Sequence[float], size: int, name: str) -> list[float]:
     Raises:
         RewardError: not one finite number in [0, 1] per text.
     """
-    values = list(novelty)
+    try:
+        values = list(novelty)
+    except TypeError:
+        raise RewardError(f"metric {name} returned {novelty!r:.200}; expected one novelty per text") from None
     if len(values) != size:
         raise RewardError(f"metric {name}: {len(values)} novelties for a group of {size} texts")
+    found: list[float] = []
     for i, value in enumerate(values):
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-            or not -1e-9 <= value <= 1 + 1e-9
-        ):
-            raise RewardError(f"metric {name}: novelty {value!r} of text {i}; expected a number in [0, 1]")
-    return [min(1.0, max(0.0, float(value))) for value in values]
+        number = as_number(value)
+        if number is None or not -1e-9 <= number <= 1 + 1e-9:
+            raise RewardError(f"metric {name}: novelty {value!r:.200} of text {i}; expected a number in [0, 1]")
+        found.append(min(1.0, max(0.0, number)))
+    return found
+
+
+def as_number(value: object) -> float | None:
+    """A finite number (also a NumPy or 0-dimensional tensor one) as a float; None for anything else, text included."""
+    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def pay(
@@ -70,8 +82,8 @@ def pay(
 
     With u the novelties among the m siblings that pass the gate, and all others keeping r = v:
 
-    - multiply: r = v * f^weight / mean(f^weight), f = floor + (1 - floor) * u. The mean factor is 1, so a group earns
-      what it earned before, and a right answer stays above a wrong one (0). With `format_rarity` and the default
+    - multiply: r = v * f^weight / mean(f^weight), f = floor + (1 - floor) * u. The mean factor is 1: with rewards of 0 and 1
+      and the gate "correct", a group earns what it earned before and a right answer stays above a wrong one. With `format_rarity` and the default
       floor 1/m, f is proportional to 1 / n_format: every format present earns alike (weight 1), and at equilibrium the share
       of a format is proportional to accuracy^((1 - weight) / weight) for weight in (0, 1].
     - add: r = v + weight * (u - mean u).
@@ -91,18 +103,24 @@ def pay(
         Everything unchanged where fewer than two siblings pass, or weight is 0.
 
     Raises:
-        RewardError: the metric broke its contract.
+        RewardError: the metric raised or broke its contract, or rewards inside the gate are negative where they are scaled.
     """
     rewards, shift = [float(value) for value in values], [0.0] * len(values)
     novelty: list[float | None] = [None] * len(values)
     if len(inside) < 2:
         return Paid(rewards, shift, novelty)
-    found = checked(metric([texts[i] for i in inside]), len(inside), name)
+    try:
+        measured = metric([texts[i] for i in inside])
+    except Exception as error:
+        raise RewardError(f"metric {name} raised {type(error).__name__}: {error}") from error
+    found = checked(measured, len(inside), name)
     for i, u in zip(inside, found, strict=True):
         novelty[i] = u
     if weight == 0:
         return Paid(rewards, shift, novelty)
     centre = sum(found) / len(found)
+    if combine in ("multiply", "rank") and min(rewards[i] for i in inside) < 0:
+        raise RewardError(f"metric {name}: combine {combine} scales rewards, which must be >= 0 inside the gate")
     match combine:
         case "multiply":
             low = 1 / len(inside) if floor is None else floor

@@ -63,7 +63,7 @@ def format_statistics(found: Samples, known: Sequence[str] | None = None) -> dic
         share: {format: share of all samples}; accuracy: {format: share correct within it}; entropy: of the shares over all
         prompts, in nats; entropy_per_prompt: the mean over prompts of the entropy within a prompt, in nats (the first stays
         high when a model merely routes prompts to formats); entropy_normalised, entropy_per_prompt_normalised: divided
-        by log of the number of known formats; effective: exp(entropy); top, top_share: the most frequent format.
+        by log of the number of known formats (above 1 where a model uses further ones); effective: exp(entropy); top, top_share: the most frequent format.
     """
     flat = [name for row in found.formats for name in row]
     total = Counter(flat)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from divrl.diversity.bonus import CORRECT
+from divrl.errors import RewardError
 from divrl.generation import encode, sample
-from divrl.mix import MixDomain, score_terms, task_values
+from divrl.mix import OUTSIDE_TRAINING, MixDomain, Scored, score_terms, task_values, too_many_failed
 from divrl.rollout import gather, process
 from divrl.types import Domain, Row
 
@@ -46,6 +47,7 @@ class Sampling:
     top_p: float = 1.0
     top_k: int = 0
     seed: int = 0
+    failure_budget: float = 0.05
 
 
 def sample_domain(
@@ -63,7 +65,7 @@ def sample_domain(
     prompts: list[Any] = [row["prompt"] for row in own]
     training = model.training
     model.eval()
-    found: list[tuple[list[str], list[float | None], list[float | None], int]] = []
+    found: list[Measured] = []
     ends = eos_ids(model, tokenizer)
     encoded = encode(tokenizer, prompts) if prompts else []
     block = max(1, ROWS_AT_ONCE // samples)
@@ -76,28 +78,41 @@ def sample_domain(
         texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
         for b, row in enumerate(own[low : low + block]):
             part = slice(b * samples, (b + 1) * samples)
-            found.append(_scored(mix, row, texts[part], sum(map(len, ids[part]))))
+            found.append(_measured(domain, mix, row, texts[part], sum(map(len, ids[part]))))
     model.train(training)
     everything, _ = gather(found)
+    if error := too_many_failed([row for prompt in everything for row in prompt.scored], sampling.failure_budget):
+        raise RewardError(f"on held-out prompts too many scores failed; the first: {error}")
     nan = float("nan")
     return Samples(
         domain.name,
-        [texts for texts, *_ in everything],
-        [[domain.fingerprint(text) for text in texts] for texts, *_ in everything],
-        np.array([[nan if v is None else v for v in values] for _, values, _, _ in everything]),
-        np.array([[s is not None and s >= CORRECT for s in first] for _, _, first, _ in everything]),
-        sum(tokens for *_, tokens in everything),
+        [[row.text for row in prompt.scored] for prompt in everything],
+        [prompt.formats for prompt in everything],
+        np.array([[nan if v is None else v for v in task_values(mix, prompt.scored, 1.0)] for prompt in everything]),
+        np.array([[row.scores[0] is not None and row.scores[0] >= CORRECT for row in p.scored] for p in everything]),
+        sum(prompt.tokens for prompt in everything),
     )
 
 
-def _scored(
-    mix: MixDomain, row: Row, texts: list[str], tokens: int
-) -> tuple[list[str], list[float | None], list[float | None], int]:
+@dataclass(frozen=True)
+class Measured:
+    """One prompt's samples: scored, and named by format."""
+
+    scored: list[Scored]
+    formats: list[str]
+    tokens: int
+
+
+def _measured(domain: Domain, mix: MixDomain, row: Row, texts: list[str], tokens: int) -> Measured:
     prompt: Any = row["prompt"]
     completions: list[Any] = [[{"role": "assistant", "content": t}] if isinstance(prompt, list) else t for t in texts]
     columns = {key: [value] * len(texts) for key, value in row.items() if key != "prompt"}
-    scored = score_terms(mix, [prompt] * len(texts), completions, columns)
-    return texts, task_values(mix, scored, 1.0), [item.scores[0] for item in scored], tokens
+    scored = score_terms(mix, [prompt] * len(texts), completions, columns, **OUTSIDE_TRAINING)
+    try:
+        formats = [str(domain.fingerprint(text)) for text in texts]
+    except Exception as error:
+        raise RewardError(f"fingerprint of domain {domain.name!r} raised {type(error).__name__}: {error}") from error
+    return Measured(scored, formats, tokens)
 
 
 def eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

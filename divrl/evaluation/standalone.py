@@ -7,6 +7,7 @@ from typing import Any
 
 from divrl.check import Checked
 from divrl.data.domains import heldout_rows
+from divrl.errors import EnvironmentFault
 from divrl.loading import load_model, quiet_libraries
 from divrl.types import Split
 
@@ -32,6 +33,10 @@ def evaluate_folder(checked: Checked, model: str, split: Split) -> dict[str, Any
     path = bound.model() if model == "base" else model
     if (Path(path) / "model").is_dir():
         path = str(Path(path) / "model")
+    elif (Path(path) / "recipe.json").exists():
+        raise EnvironmentFault(
+            f"{path}: the run is not finished; name one of its checkpoints or finish it with --resume"
+        )
     loaded: Any
     loaded, tokenizer = load_model(path)
     device = "cuda" if torch.cuda.is_available() else "cpu"

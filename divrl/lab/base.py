@@ -108,14 +108,19 @@ def save_model_files(model: PreTrainedModel, folder: Path) -> None:
 
     `save_pretrained` leaves the weights out on all ranks but the first, and any rank may be the one that builds a model.
     """
-    from safetensors.torch import save_model
+    from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
     if model.generation_config is not None:
         model.generation_config.save_pretrained(folder)
-    save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    weights, seen = {}, set[int]()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen:  # a tied weight stands once, under its first name, as transformers expects
+            seen.add(tensor.data_ptr())
+            weights[name] = tensor.contiguous()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def pretrain(settings: WorldSettings, folder: Path, progress: Callable[[int, int, float], None] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from divrl.lab.problems import PHRASES
 
@@ -47,6 +47,12 @@ class WorldSettings(BaseModel):
     initializer_range: float = Field(
         default=0.08, gt=0, description="transformers' 0.02 is far too small at this width"
     )
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> WorldSettings:
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError(f"hidden_size {self.hidden_size} is no multiple of 2 x heads ({2 * self.heads})")
+        return self
 
     def key(self) -> str:
         """A hash of everything that decides the weights; names the folder in the cache."""

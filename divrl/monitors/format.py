@@ -53,7 +53,9 @@ class FormatMonitor:
             accuracy: dict[str, float] = statistics.pop("accuracy")
             if domain.name not in self.known:
                 self.known[domain.name] = _formats(shares)
-                self.start[domain.name] = shares
+                self.start[domain.name] = {
+                    n: s for n, s in shares.items() if n in self.known[domain.name] or s > SMALLEST_SHARE
+                }
             if statistics["top_share"] >= self.collapse_share and domain.name not in self.collapse:
                 self.collapse[domain.name] = epoch
             if domain.name in self.collapse:

@@ -1,6 +1,6 @@
 """Where measured rows go: `metrics.jsonl` is the record, W&B and the terminal are windows on it.
 
-A sink must open; after that nothing that goes wrong in one ends a run: it is reported once and the sink is closed.
+A sink must open; after that nothing that goes wrong in a window ends a run: it is reported once and the sink is closed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class JsonlSink:
 
     def write(self, row: Row) -> None:
         """Appends one line."""
-        self._file.write(json.dumps({key: finite(value) for key, value in row.items()}) + "\n")
+        self._file.write(json.dumps({key: finite(value) for key, value in row.items()}, default=str) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -89,11 +89,17 @@ class Sinks:
         self._open = list(sinks)
 
     def write(self, row: Row) -> None:
-        """Gives one row to every sink."""
+        """Gives one row to every sink.
+
+        Raises:
+            OSError: the record itself cannot be written; a window on it may fail, the record may not.
+        """
         for sink in list(self._open):
             try:
                 sink.write(row)
             except Exception as error:
+                if isinstance(sink, JsonlSink):
+                    raise
                 self._open.remove(sink)
                 warnings.warn(f"{type(sink).__name__} failed and is closed: {error}", stacklevel=2)
 
@@ -123,13 +129,16 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def rewind(path: Path, step: int) -> list[dict[str, Any]]:
-    """Drops the rows after `step`, which a resumed run will write again, and returns the others."""
-    kept = [row for row in read_rows(path) if row["step"] <= step and row["event"] != "end"]
+def rows_until(rows: Sequence[dict[str, Any]], step: int) -> list[dict[str, Any]]:
+    """The rows that a run resumed at `step` keeps; the others it will write again."""
+    return [row for row in rows if row["step"] <= step and row["event"] != "end"]
+
+
+def rewrite(path: Path, rows: Sequence[Row]) -> None:
+    """Replaces a `metrics.jsonl` in one move, so that a kill leaves the old one or the new one."""
     aside = path.with_suffix(".partial")
-    aside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+    aside.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     aside.replace(path)
-    return kept
 
 
 def wandb_mode(asked: Literal["auto", "online", "offline", "disabled"]) -> Literal["online", "offline", "disabled"]:

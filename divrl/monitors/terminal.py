@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,15 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from divrl.errors import plain
+from divrl.mix import OWN_STATISTICS
+
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 BAR_WIDTH = 36
 FORMATS_SHOWN = 6
-_ESCAPES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]|\x1b\[[0-9;?]*[A-Za-z]")
-
-
-def plain(text: str) -> str:
-    """The text without control characters and terminal escapes, which a completion could smuggle in."""
-    return _ESCAPES.sub("", text)
 
 
 def shares_of(row: Mapping[str, Any], domain: str) -> dict[str, float]:
@@ -136,9 +132,6 @@ class TerminalSink:
         if self.last:
             lines.append(Text(self._step_words(), style="dim"))
         return Group(*lines)
-
-
-OWN_STATISTICS = ("reward", "novelty", "masked", "failed")
 
 
 def _number(value: object) -> str:

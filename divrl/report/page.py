@@ -10,13 +10,14 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
+from divrl.errors import Problem, RecipeError
 from divrl.report import sentences
 from divrl.report.plots import accuracy_against_diversity, format_shares, pass_at_k_curves
 from divrl.report.runs import Run, load_run
 
 STATISTICS = (
-    ("entropy_per_prompt_normalised", "format entropy within a prompt"),
-    ("entropy_normalised", "format entropy over all prompts"),
+    ("entropy_per_prompt_normalised", "format entropy within a prompt (test prompts)"),
+    ("entropy_normalised", "format entropy over all prompts (test prompts)"),
     ("top_share", "share of the top format"),
     ("distinct_valid", "distinct right answers / samples"),
     ("template_entropy", "entropy of right formats (nats)"),
@@ -85,7 +86,7 @@ def table(runs: Sequence[Run], domain: str) -> tuple[list[str], list[list[str]]]
         values = [run.at_epoch(domain, "entropy_per_prompt_normalised", epoch) for run in runs]
         base = f"{values[0]:.3f}" if epoch == 0 and values[0] is not None else ""
         shown = ["" if value is None or epoch == 0 else f"{value:.3f}" for value in values]
-        rows.append([f"format entropy within a prompt, epoch {epoch:g}", base, *shown])
+        rows.append([f"format entropy within a prompt, epoch {epoch:g} (held-out prompts)", base, *shown])
     ks = sorted({k for run in runs for which in (0, -1) for k in run.pass_curve(domain, which)})
     for key, words in [*((f"pass@{k}", f"pass@{k}") for k in ks), *STATISTICS]:
         values = [runs[0].evaluated(domain, key, 0), *(run.evaluated(domain, key, -1) for run in runs)]
@@ -119,6 +120,9 @@ def write_report(folders: Sequence[Path], output: Path) -> Report:
         if section.rows:
             with (plots / f"numbers_{section.domain}.csv").open("w", newline="") as file:
                 csv.writer(file).writerows([section.header, *section.rows])
+    if not any(section.figures for section in sections):
+        names = ", ".join(str(folder) for folder in folders)
+        raise RecipeError([Problem(names, "nothing was measured yet", "a measurement of formats or an evaluation")])
     seeds = {str(run.recipe["seed"]) for run in runs}
     environment = Environment(
         loader=PackageLoader("divrl.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True

@@ -21,7 +21,7 @@ STYLE: dict[str, Any] = {
     "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11,
     "axes.titleweight": "bold", "axes.titlelocation": "left", "figure.dpi": 130, "savefig.bbox": "tight",
     "axes.edgecolor": "#888888", "axes.labelcolor": "#444444", "xtick.color": "#444444", "ytick.color": "#444444",
-    "svg.hashsalt": "divrl",
+    "text.parse_math": False,
 }  # fmt: skip
 
 

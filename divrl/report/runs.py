@@ -61,19 +61,19 @@ class Run:
         return None
 
     def evaluated(self, domain: str, statistic: str, which: int) -> float | None:
-        """A statistic of the evaluation before (0) or after (-1) training."""
-        if not self.evaluations or (which == -1 and self.evaluations[-1]["step"] == 0):
-            return None
-        value = self.evaluations[which].get(f"evaluation/{domain}/{statistic}")
+        """A statistic of the evaluation before (0) or after (-1) training; None where there is none."""
+        value = self._evaluation(which).get(f"evaluation/{domain}/{statistic}")
         return None if value is None else float(value)
 
     def pass_curve(self, domain: str, which: int) -> dict[int, float]:
         """K -> pass@k before (0) or after (-1) training."""
         prefix = f"evaluation/{domain}/pass@"
-        if not self.evaluations or (which == -1 and self.evaluations[-1]["step"] == 0):
-            return {}
-        row = self.evaluations[which]
+        row = self._evaluation(which)
         return {int(key.removeprefix(prefix)): float(value) for key, value in row.items() if key.startswith(prefix)}
+
+    def _evaluation(self, which: int) -> dict[str, Any]:
+        rows = [row for row in self.evaluations if (row["step"] == 0) == (which == 0)]
+        return rows[-1] if rows else {}
 
     def paid_for(self, domain: str) -> str:
         """What this run pays for in a domain, in a few words."""
@@ -97,7 +97,10 @@ def load_run(folder: Path) -> Run:
     rows = read_rows(folder / "metrics.jsonl")
     if not rows:
         raise RecipeError([Problem(str(folder / "metrics.jsonl"), "has no rows yet", "a run that has begun")])
-    recipe = json.loads(record.read_text())["recipe"]
+    try:
+        recipe = json.loads(record.read_text())["recipe"]
+    except (json.JSONDecodeError, KeyError) as error:
+        raise RecipeError([Problem(str(record), "cannot be read", "what divrl train wrote")]) from error
 
     def of(event: str) -> list[dict[str, Any]]:
         return [row for row in rows if row["event"] == event]

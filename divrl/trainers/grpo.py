@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +55,7 @@ class DivGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def record_scores(self, step: int, scores: Scores) -> None:
         """Held-out scores after `step` optimiser steps, for the curriculum."""
-        batch = int(step / self.steps_per_batch)
+        batch = math.ceil(step / self.steps_per_batch)  # inside a cycle: only the next batch is over by then
         self._held_scores.append((batch, dict(scores)))
         if self.sampler is not None:
             self.sampler.record(batch, scores)
