@@ -59,6 +59,9 @@ class WandbSink:
         os.environ.setdefault("WANDB_SILENT", "true")  # its own lines would tear the live screen
         import wandb
 
+        if wandb.run is None:
+            # a service inherited from a parent process may still hold the run that a kill cut off
+            os.environ.pop("WANDB_SERVICE", None)
         kept = folder / "wandb_id"
         run_id = kept.read_text().strip() if kept.exists() else secrets.token_hex(4)
         kept.write_text(run_id)
