@@ -16,8 +16,8 @@ from divrl.report.plots import accuracy_against_diversity, format_shares, pass_a
 from divrl.report.runs import Run, load_run
 
 STATISTICS = (
-    ("entropy_per_prompt_normalised", "format entropy within a prompt (test prompts)"),
-    ("entropy_normalised", "format entropy over all prompts (test prompts)"),
+    ("entropy_per_prompt_normalised", "format entropy a prompt, test prompts"),
+    ("entropy_normalised", "format entropy over all, test prompts"),
     ("top_share", "share of the top format"),
     ("distinct_valid", "distinct right answers / samples"),
     ("template_entropy", "entropy of right formats (nats)"),
@@ -86,7 +86,7 @@ def table(runs: Sequence[Run], domain: str) -> tuple[list[str], list[list[str]]]
         values = [run.at_epoch(domain, "entropy_per_prompt_normalised", epoch) for run in runs]
         base = f"{values[0]:.3f}" if epoch == 0 and values[0] is not None else ""
         shown = ["" if value is None or epoch == 0 else f"{value:.3f}" for value in values]
-        rows.append([f"format entropy within a prompt, epoch {epoch:g} (held-out prompts)", base, *shown])
+        rows.append([f"format entropy a prompt, epoch {epoch:g}", base, *shown])
     ks = sorted({k for run in runs for which in (0, -1) for k in run.pass_curve(domain, which)})
     for key, words in [*((f"pass@{k}", f"pass@{k}") for k in ks), *STATISTICS]:
         values = [runs[0].evaluated(domain, key, 0), *(run.evaluated(domain, key, -1) for run in runs)]
