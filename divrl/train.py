@@ -160,8 +160,6 @@ def _train(checked: Checked, folder: Path, *, resume: bool) -> None:
         callback.sinks = _sinks(recipe, folder, console, steps)
     try:
         _run(checked, heldout, trainer, callback, kept, checkpoint)
-        if main:
-            trainer.processing_class.save_pretrained(str(folder / "model"))
     finally:
         if callback.sinks:
             callback.sinks.close()
@@ -188,7 +186,7 @@ def _run(
     if callback.stopped_by:
         raise SystemExit(128 + callback.stopped_by)
     trainer.save_model(str(checked.bound.recipe.folder() / "model"))
-    if evaluation and evaluation.after:
+    if evaluation and evaluation.after and trainer.state.global_step not in evaluated:
         callback.write("evaluation", trainer.state, _evaluated(trainer, checked, heldout["test"], callback))
     callback.write("end", trainer.state, {"tokens": int(trainer.state.num_input_tokens_seen)})
 
