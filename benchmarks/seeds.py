@@ -95,10 +95,10 @@ def train(arm: Arm, seed: int) -> None:
     print(f"{arm.name}, seed {seed}", flush=True)
 
 
-def measured(seeds: list[int]) -> dict[str, dict[str, np.ndarray]]:
+def measured(seeds: list[int], arms: list[Arm] = ARMS) -> dict[str, dict[str, np.ndarray]]:
     """{arm: {metric: one value a seed}}, the base models among the arms."""
     table: dict[str, dict[str, np.ndarray]] = {}
-    for arm in ARMS:
+    for arm in arms:
         rows = [
             [r for r in read_rows(RUNS / name_of(arm, s) / "metrics.jsonl") if r["event"] == "evaluation"]
             for s in seeds
@@ -125,6 +125,8 @@ def judge(table: dict[str, dict[str, np.ndarray]]) -> list[dict[str, object]]:
     verdicts: list[dict[str, object]] = []
     for arm, metric, against, relation, bound, how in EXPECTED:
         other = base_of(arm) if against == "base" else against
+        if arm not in table or other not in table:
+            continue
         ours, theirs = table[arm][metric], table[other][metric]
         values = ours / theirs if "ratio" in relation else ours - theirs
         mean, low, high = interval(values)
@@ -146,7 +148,7 @@ def markdown(table: dict[str, dict[str, np.ndarray]], verdicts: list[dict[str, o
     lines = ["| | " + " | ".join(METRICS) + " |", "|---" * (len(METRICS) + 1) + "|"]
     order = ["base", *[a.name for a in ARMS if "collapse" not in a.name], "base, collapse world"]
     order += [a.name for a in ARMS if "collapse" in a.name]
-    for arm in order:
+    for arm in [name for name in order if name in table]:
         cells = []
         for metric in METRICS:
             mean, low, _ = interval(table[arm][metric])
@@ -155,7 +157,7 @@ def markdown(table: dict[str, dict[str, np.ndarray]], verdicts: list[dict[str, o
     lines += ["", f"Paired differences to plain, mean [95 % t-interval], {len(seeds)} seeds:", ""]
     shown = ["pass@1", "pass@16", "pass@64", "H per prompt", "lines valid", "lines distinct"]
     lines += ["| | " + " | ".join(shown) + " |", "|---" * (len(shown) + 1) + "|"]
-    for name in [a.name for a in ARMS if "plain" not in a.name]:
+    for name in [a.name for a in ARMS if "plain" not in a.name and a.name in table]:
         plain = "plain, collapse world" if "collapse" in name else "plain"
         cells = ["{:+.3f} [{:+.3f}, {:+.3f}]".format(*interval(table[name][m] - table[plain][m])) for m in shown]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -175,18 +177,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14, 15])
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--arms", nargs="+", choices=[a.name for a in ARMS], default=[a.name for a in ARMS])
+    parser.add_argument("--name", default="seeds", help="of the result files")
     arguments = parser.parse_args()
+    arms = [arm for arm in ARMS if arm.name in arguments.arms]
     # one seed's base model is built by its first run; the others wait for it
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        list(pool.map(lambda seed: [train(arm, seed) for arm in ARMS], arguments.seeds))
-    table = measured(arguments.seeds)
+        list(pool.map(lambda seed: [train(arm, seed) for arm in arms], arguments.seeds))
+    table = measured(arguments.seeds, arms)
     verdicts = judge(table)
     RESULTS.mkdir(exist_ok=True)
     numbers = {arm: {m: v.tolist() for m, v in row.items()} for arm, row in table.items()}
     content = {"seeds": arguments.seeds, "measured": numbers, "verdicts": verdicts}
-    (RESULTS / "seeds.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    (RESULTS / f"{arguments.name}.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     text = markdown(table, verdicts, arguments.seeds)
-    (RESULTS / "seeds.md").write_text(text)
+    (RESULTS / f"{arguments.name}.md").write_text(text)
     print(text)
 
 
