@@ -28,7 +28,6 @@ class BoundRecipe:
     domains: tuple[Domain, ...]
     mix: tuple[MixDomain, ...]
     weights: Callable[[float, Scores], Mapping[str, float]]
-    model_shows_progress: bool
 
 
 def find(use: Use, group: str, where: str, problems: list[Problem]) -> Function | None:
@@ -152,5 +151,4 @@ def bind(recipe: Recipe, folder: Path) -> tuple[BoundRecipe | None, list[Problem
             lab_settings(**recipe.model.options)
         except RecipeError as error:
             return None, error.problems
-    shows = "progress" in named_parameters(model)
-    return BoundRecipe(recipe, model, tuple(domains), tuple(mix), curriculum, shows), []
+    return BoundRecipe(recipe, model, tuple(domains), tuple(mix), curriculum), []

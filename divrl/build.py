@@ -46,11 +46,15 @@ def configure(recipe: Recipe, checkpoints: Path) -> GRPOConfig:
         "remove_unused_columns": False,
     }
     try:
-        return GRPOConfig(**(own | recipe.trainer | fixed))
+        args = GRPOConfig(**(own | recipe.trainer | fixed))
     except ImportError as error:
         raise EnvironmentFault(str(error)) from error
     except Exception as error:  # GRPOConfig checks its values in many ways
         raise RecipeError([Problem("trainer", str(error), "values that TRL's GRPOConfig accepts")]) from error
+    if recipe.rollout == "grouped" and not _plain_sampling(args):
+        what = "the grouped sampler knows temperature, top_p and top_k only, on one device"
+        raise RecipeError([Problem("rollout", what, "rollout: trl")])
+    return args
 
 
 Heldout = dict[str, dict[str, list[Row]]]
@@ -85,7 +89,7 @@ def build(
     dataset, indices = train_dataset(checked.rows)
     own = {name: frozenset(key for row in part for key in row) for name, part in checked.rows.items()}
     mix = RewardMix(bound.mix, args.num_generations, recipe.failures.budget, recipe.failures.window, own)
-    sampling = sampling_of(args)
+    sampling = sampling_of(args, recipe)
     monitor = None
     if spec := recipe.monitors.format:
         monitor = FormatMonitor(
@@ -100,9 +104,6 @@ def build(
     if tokenizer.chat_template is None and any(True in conversational(rows) for rows in checked.rows.values()):
         what = f"the tokenizer of {model_path} has no chat template, and the prompts are messages"
         raise RecipeError([Problem("model", what, "plain prompts, or a model with a chat template")])
-    if recipe.rollout == "grouped" and not _plain_sampling(args):
-        what = "the grouped sampler knows temperature, top_p and top_k only, on one device"
-        raise RecipeError([Problem("rollout", what, "rollout: trl")])
     trainer = DivGRPOTrainer(
         mix=mix, weights=bound.weights, rows_by_domain=indices, model=model, processing_class=tokenizer, args=args,
         train_dataset=dataset, callbacks=[callback], peft_config=lora_config(recipe), rollout_func=rollout,
@@ -140,8 +141,9 @@ def _plain_sampling(args: GRPOConfig) -> bool:
     )  # fmt: skip
 
 
-def sampling_of(args: GRPOConfig) -> Sampling:
-    """The sampling of monitors and evaluation: that of the rollouts."""
+def sampling_of(args: GRPOConfig, recipe: Recipe) -> Sampling:
+    """The sampling of monitors and evaluation: that of the rollouts, with the recipe's failure budget."""
     from divrl.evaluation.sampling import Sampling
 
-    return Sampling(args.max_completion_length, args.temperature, args.top_p, args.top_k)
+    budget = recipe.failures.budget
+    return Sampling(args.max_completion_length, args.temperature, args.top_p, args.top_k, failure_budget=budget)

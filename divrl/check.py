@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from divrl.bind import BoundRecipe, bind
+from divrl.bind import FROM_TRAINER, BoundRecipe, bind
 from divrl.curriculum.weights import normalised
 from divrl.data.domains import conversational, load_rows
 from divrl.diversity.bonus import checked as checked_novelty
@@ -71,7 +71,7 @@ def check_recipe(path: str | Path, overrides: list[str] | None = None, *, score_
     bound = None
     if recipe is not None:
         bound, mistakes = bind(recipe, path.resolve().parent)
-        problems += [mistake for mistake in mistakes if "placeholder" not in str(mistake)]
+        problems += mistakes
     if problems or bound is None or batch is None:
         raise RecipeError(problems)
     rows = load_all(bound.domains)
@@ -95,16 +95,16 @@ def _tried(checked: Checked) -> list[Problem]:
     problems: list[Problem] = []
     names = [domain.name for domain in checked.bound.domains]
     for progress, score in ((0.0, math.nan), (0.0, 0.5), (0.5, 0.5), (1.0, 1.0)):
-        if not problems:
-            try:
-                given = checked.bound.weights(progress, dict.fromkeys(names, score))
-                normalised(given, names, f"at progress {progress:g}")
-            except RecipeError as error:
-                problems += error.problems
-            except Exception as error:
-                problems.append(
-                    Problem("curriculum", f"raised {type(error).__name__}: {error}", "f(progress, scores) -> weights")
-                )
+        try:
+            given = checked.bound.weights(progress, dict.fromkeys(names, score))
+            normalised(given, names, f"at progress {progress:g}")
+        except RecipeError as error:
+            problems += error.problems
+            break
+        except Exception as error:
+            what = f"raised {type(error).__name__}: {error}"
+            problems.append(Problem("curriculum", what, "f(progress, scores) -> weights"))
+            break
     for domain, mix in zip(checked.bound.domains, checked.bound.mix, strict=True):
         texts = [str(row.get(name, "")) for row in checked.rows[domain.name][:2] for name in ("prompt", *GOLD_COLUMNS)]
         try:
@@ -204,14 +204,7 @@ def _columns(checked: Checked) -> list[Problem]:
                 for name in term.options if name in columns
             ]  # fmt: skip
             for name, parameter in named_parameters(term.function).items():
-                given = name in term.options or name in (
-                    "prompts",
-                    "completions",
-                    "completion_ids",
-                    "trainer_state",
-                    "log_metric",
-                    "log_extra",
-                )
+                given = name in term.options or name in FROM_TRAINER
                 if parameter.default is parameter.empty and not given and name not in columns:
                     problems.append(
                         Problem(

@@ -25,6 +25,7 @@ from divrl.loading import quiet_libraries
 from divrl.monitors.sinks import JsonlSink, Sink, Sinks, WandbSink, read_rows, rewrite, rows_until, wandb_mode
 from divrl.monitors.terminal import TerminalSink
 from divrl.recipe import Recipe
+from divrl.resolve import named_parameters
 from divrl.rollout import process
 from divrl.types import Row
 
@@ -195,7 +196,9 @@ def _model_path(checked: Checked, console: Console | None) -> str:
     """Calls the recipe's model source; a source of the user's own may fail in any way."""
     bound = checked.bound
     try:
-        return bound.model(progress=_pretraining(console)) if bound.model_shows_progress and console else bound.model()
+        if console and "progress" in named_parameters(bound.model):
+            return bound.model(progress=_pretraining(console))
+        return bound.model()
     except DivrlError:
         raise
     except Exception as error:
@@ -237,7 +240,7 @@ def _evaluated(
     assert spec is not None
     model = trainer.accelerator.unwrap_model(trainer.model)
     known = callback.monitor.known if callback.monitor else {}
-    sampling = sampling_of(trainer.args)
+    sampling = sampling_of(trainer.args, checked.bound.recipe)
     return evaluate(model, trainer.processing_class, checked.bound, rows, spec.samples, spec.k, sampling, known)
 
 

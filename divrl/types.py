@@ -1,4 +1,4 @@
-"""The nouns of divrl. Everything a user writes is one of these plain functions."""
+"""The nouns of divrl. Everything a user writes is one of these plain functions; the protocols are for their annotations."""
 
 from __future__ import annotations
 

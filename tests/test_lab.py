@@ -87,12 +87,12 @@ def test_generated_lines_are_valid_and_damaged_ones_are_not(seed, word, length):
     assert not creative.valid(line + " the", word, length)
 
 
-def test_the_base_is_an_ordinary_checkpoint_and_is_built_once(tiny_base, monkeypatch):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def test_the_saved_weights_are_the_trained_ones(monkeypatch, tmp_path):
+    from transformers import AutoModelForCausalLM
 
-    from divrl import models
     from divrl.lab import base
 
+    monkeypatch.setenv("DIVRL_CACHE", str(tmp_path))
     settings = lab_settings("tiny", steps=3)
     trained = {}
     keep = base.save_model_files
@@ -102,6 +102,14 @@ def test_the_base_is_an_ordinary_checkpoint_and_is_built_once(tiny_base, monkeyp
     loaded = AutoModelForCausalLM.from_pretrained(base.ensure_base(settings)).state_dict()
     assert set(loaded) == set(trained)
     assert all((loaded[name] == trained[name]).all() for name in trained)
+
+
+def test_the_base_is_an_ordinary_checkpoint_and_is_built_once(tiny_base, monkeypatch):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from divrl import models
+    from divrl.lab import base
+
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_base), AutoTokenizer.from_pretrained(tiny_base)
     assert (tiny_base / "model.safetensors").exists()
     assert tokenizer.decode(tokenizer("tom has 3 pens .")["input_ids"]) == "tom has 3 pens ."

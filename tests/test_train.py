@@ -172,6 +172,8 @@ def test_a_reward_that_fails_on_held_out_prompts_ends_the_run(tiny_base, write_r
     )
     with pytest.raises(RewardError, match=r"held-out prompts.*KeyError"):
         train(check_recipe(path, score_gold=False))
+    forgiving = ["name=forgiven", "failures.budget=1", "domains.maths.on_failure=drop_term", "trainer.max_steps=1"]
+    assert read_rows(train(check_recipe(path, forgiving, score_gold=False)) / "metrics.jsonl")[-1]["event"] == "end"
 
 
 def test_changed_rows_are_not_resumed_on(finished, tmp_path):

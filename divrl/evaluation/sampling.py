@@ -65,7 +65,7 @@ def sample_domain(
     prompts: list[Any] = [row["prompt"] for row in own]
     training = model.training
     model.eval()
-    found: list[Measured] = []
+    found: list[Measured | RewardError] = []
     ends = eos_ids(model, tokenizer)
     encoded = encode(tokenizer, prompts) if prompts else []
     block = max(1, ROWS_AT_ONCE // samples)
@@ -78,9 +78,15 @@ def sample_domain(
         texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
         for b, row in enumerate(own[low : low + block]):
             part = slice(b * samples, (b + 1) * samples)
-            found.append(_measured(domain, mix, row, texts[part], sum(map(len, ids[part]))))
+            try:
+                found.append(_measured(domain, mix, row, texts[part], sum(map(len, ids[part]))))
+            except RewardError as broken:
+                found.append(broken)  # carried to every process, so that none is left waiting in a collective
     model.train(training)
-    everything, _ = gather(found)
+    gathered, _ = gather(found)
+    everything = [prompt for prompt in gathered if isinstance(prompt, Measured)]
+    if len(everything) < len(gathered):
+        raise next(prompt for prompt in gathered if isinstance(prompt, RewardError))
     if error := too_many_failed([row for prompt in everything for row in prompt.scored], sampling.failure_budget):
         raise RewardError(f"on held-out prompts too many scores failed; the first: {error}")
     nan = float("nan")

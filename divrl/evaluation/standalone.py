@@ -45,6 +45,12 @@ def evaluate_folder(checked: Checked, model: str, split: Split) -> dict[str, Any
     def value(name: str) -> Any:
         return bound.recipe.trainer.get(name, config_fields()[name].default)
 
-    sampling = Sampling(value("max_completion_length"), value("temperature"), value("top_p"), value("top_k"))
+    sampling = Sampling(
+        value("max_completion_length"),
+        value("temperature"),
+        value("top_p"),
+        value("top_k"),
+        failure_budget=bound.recipe.failures.budget,
+    )
     rows = {domain.name: heldout_rows(domain, split, spec.prompts) for domain in bound.domains}
     return evaluate(loaded, tokenizer, bound, rows, spec.samples, spec.k, sampling)

@@ -28,7 +28,6 @@ LEXICON: dict[str, tuple[str, ...]] = {
 LENGTHS = (4, 5, 6, 7)
 PART_OF_SPEECH = {word: part for part, words in LEXICON.items() for word in words}
 _GRAMMAR = re.compile(r"DA{0,2}NVR?(?:P?DA{0,2}N)?")
-_PROMPT = re.compile(r"write (\d+) words about (\w+) :")
 
 
 @cache
